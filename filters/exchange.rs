@@ -1,0 +1,147 @@
+//! What is known of one exchange: the wire format it speaks, the operation it asks for, and who asks.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// A wire format that clients and providers speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    OpenaiChat,
+    OpenaiResponses,
+    Anthropic,
+    Gemini,
+}
+
+impl Dialect {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenaiChat => "openai_chat",
+            Self::OpenaiResponses => "openai_responses",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The set of dialects that a provider speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dialects(u8);
+
+impl Dialects {
+    pub fn contains(self, dialect: Dialect) -> bool {
+        self.0 & (1 << dialect as u8) != 0
+    }
+
+    /// Whether operations of the dialect's family are at home there: files, images and embeddings
+    /// belong to both of OpenAI's dialects.
+    pub fn contains_family(self, dialect: Dialect) -> bool {
+        match dialect {
+            Dialect::OpenaiChat | Dialect::OpenaiResponses => {
+                self.contains(Dialect::OpenaiChat) || self.contains(Dialect::OpenaiResponses)
+            }
+            other => self.contains(other),
+        }
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Dialect> {
+        [
+            Dialect::OpenaiChat,
+            Dialect::OpenaiResponses,
+            Dialect::Anthropic,
+            Dialect::Gemini,
+        ]
+        .into_iter()
+        .filter(move |d| self.contains(*d))
+    }
+}
+
+impl FromIterator<Dialect> for Dialects {
+    fn from_iter<I: IntoIterator<Item = Dialect>>(dialects: I) -> Self {
+        Self(dialects.into_iter().fold(0, |set, d| set | (1 << d as u8)))
+    }
+}
+
+/// What the client asks a provider to do, as far as the gateway treats it differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// OpenAI Chat Completions.
+    Chat,
+    /// OpenAI Responses, creating one.
+    Responses,
+    /// Anthropic Messages.
+    Messages,
+    /// Gemini `generateContent`.
+    Generate,
+    /// Gemini `streamGenerateContent`.
+    StreamGenerate,
+    Embeddings,
+    CountTokens,
+    Models,
+    /// Everything else, passed through as it is: files, images, audio, batches, …
+    Other,
+}
+
+impl Operation {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
+            Self::Generate => "generate",
+            Self::StreamGenerate => "stream_generate",
+            Self::Embeddings => "embeddings",
+            Self::CountTokens => "count_tokens",
+            Self::Models => "models",
+            Self::Other => "other",
+        }
+    }
+
+    /// Whether a request for it has to name a model.
+    pub fn names_model(self) -> bool {
+        !matches!(self, Self::Models | Self::Other)
+    }
+
+    /// Whether it generates text, so that an answer without usage is still worth an estimate.
+    pub fn generates(self) -> bool {
+        matches!(
+            self,
+            Self::Chat | Self::Responses | Self::Messages | Self::Generate | Self::StreamGenerate
+        )
+    }
+}
+
+/// Who is asking. Everything stored or counted is keyed by `org` first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    pub org: Arc<str>,
+    pub user: Option<Arc<str>>,
+    /// The key's name; `None` where the gateway is open.
+    pub key: Option<Arc<str>>,
+    /// Patterns of the models it may use (`openai/*`, `fast`); empty means all.
+    pub models: Vec<String>,
+}
+
+/// The organisation of callers that were given none.
+pub const DEFAULT_ORG: &str = "default";
+
+impl Caller {
+    /// The caller of a gateway that asks for no key.
+    pub fn anonymous() -> Self {
+        Self {
+            org: Arc::from(DEFAULT_ORG),
+            user: None,
+            key: None,
+            models: Vec::new(),
+        }
+    }
+}

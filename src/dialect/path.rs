@@ -1,0 +1,216 @@
+//! What a request path asks for, and in which dialect.
+
+use std::borrow::Cow;
+
+use http::Method;
+use tollgate_filters::exchange::{Dialect, Operation};
+
+/// A path, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked<'a> {
+    pub dialect: Dialect,
+    pub operation: Operation,
+    /// The model, where the path names it (Gemini), as it stands there.
+    pub model: Option<&'a str>,
+}
+
+/// Reads a path that stands behind no provider prefix, or what remains behind one. `anthropic` says
+/// whether the request carries an `anthropic-version` header, which is how `/v1/models` and
+/// `/v1/files` of the two dialects that share them are told apart.
+///
+/// `None` where it is no API path at all.
+pub fn classify<'a>(method: &Method, path: &'a str, anthropic: bool) -> Option<Asked<'a>> {
+    let (version, rest) = after_version(path)?;
+    let rest = rest.trim_end_matches('/');
+    let post = method == Method::POST;
+    if let Some(asked) = gemini(version, rest, post) {
+        return Some(asked);
+    }
+    // Gemini offers OpenAI's API too, at /v1beta/openai/…
+    let openai_rest = rest.strip_prefix("openai/").unwrap_or(rest);
+    let (dialect, operation) = match (openai_rest, post) {
+        ("messages", true) => (Dialect::Anthropic, Operation::Messages),
+        ("messages/count_tokens", true) => (Dialect::Anthropic, Operation::CountTokens),
+        ("models", false) => (family(anthropic), Operation::Models),
+        _ if anthropic || rest.starts_with("messages/") => (Dialect::Anthropic, Operation::Other),
+        ("chat/completions", true) => (Dialect::OpenaiChat, Operation::Chat),
+        ("responses", true) => (Dialect::OpenaiResponses, Operation::Responses),
+        ("responses/input_tokens", true) => (Dialect::OpenaiResponses, Operation::CountTokens),
+        ("embeddings", true) => (Dialect::OpenaiChat, Operation::Embeddings),
+        _ if rest.starts_with("responses/") => (Dialect::OpenaiResponses, Operation::Other),
+        _ => (Dialect::OpenaiChat, Operation::Other),
+    };
+    Some(Asked {
+        dialect,
+        operation,
+        model: None,
+    })
+}
+
+fn family(anthropic: bool) -> Dialect {
+    if anthropic {
+        Dialect::Anthropic
+    } else {
+        Dialect::OpenaiChat
+    }
+}
+
+/// `/v1/x` -> (`v1`, `x`), `/openai/v1/x` -> (`v1`, `x`): the path from its version on.
+fn after_version(path: &str) -> Option<(&str, &str)> {
+    let mut rest = path.strip_prefix('/')?;
+    loop {
+        let (segment, tail) = rest.split_once('/').unwrap_or((rest, ""));
+        if matches!(segment, "v1" | "v1beta" | "v1alpha" | "v1beta1" | "v2") {
+            return Some((segment, tail));
+        }
+        if tail.is_empty() {
+            return None;
+        }
+        rest = tail;
+    }
+}
+
+/// Gemini's own paths: all of `v1beta` and `v1alpha`, and `models/…:method` under any version.
+fn gemini<'a>(version: &str, rest: &'a str, post: bool) -> Option<Asked<'a>> {
+    let named = rest
+        .split_once(':')
+        .filter(|(model, _)| model.starts_with("models/") || model.starts_with("tunedModels/"));
+    if version != "v1beta" && version != "v1alpha" && named.is_none() || rest.starts_with("openai/")
+    {
+        return None;
+    }
+    let (model, operation) = match (named, post) {
+        (Some((model, method)), true) => {
+            let operation = match method {
+                "generateContent" => Operation::Generate,
+                "streamGenerateContent" => Operation::StreamGenerate,
+                "countTokens" => Operation::CountTokens,
+                "embedContent" | "batchEmbedContents" => Operation::Embeddings,
+                _ => Operation::Other,
+            };
+            // A tuned model belongs to its provider's account; it has no other name.
+            (model.strip_prefix("models/").or(Some(model)), operation)
+        }
+        (None, false) if rest == "models" => (None, Operation::Models),
+        _ => (None, Operation::Other),
+    };
+    Some(Asked {
+        dialect: Dialect::Gemini,
+        operation,
+        model,
+    })
+}
+
+/// A path segment with its percent-escapes undone, as far as they are text.
+pub fn percent_decode(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let escape = tail
+            .get(..2)
+            .filter(|_| byte == b'%')
+            .and_then(|hex| std::str::from_utf8(hex).ok());
+        match escape.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(decoded) => {
+                bytes.push(decoded);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn post(path: &str) -> (Dialect, Operation, Option<&str>) {
+        let asked = classify(&Method::POST, path, false).unwrap();
+        (asked.dialect, asked.operation, asked.model)
+    }
+
+    #[test]
+    fn the_paths_of_the_official_sdks() {
+        use Dialect::{Anthropic, Gemini, OpenaiChat, OpenaiResponses};
+        assert_eq!(
+            post("/v1/chat/completions"),
+            (OpenaiChat, Operation::Chat, None)
+        );
+        assert_eq!(
+            post("/openai/v1/chat/completions"),
+            (OpenaiChat, Operation::Chat, None)
+        );
+        assert_eq!(
+            post("/api/v1/chat/completions"),
+            (OpenaiChat, Operation::Chat, None)
+        );
+        assert_eq!(
+            post("/v1beta/openai/chat/completions"),
+            (OpenaiChat, Operation::Chat, None)
+        );
+        assert_eq!(
+            post("/v1/responses"),
+            (OpenaiResponses, Operation::Responses, None)
+        );
+        assert_eq!(
+            post("/v1/responses/r1/cancel"),
+            (OpenaiResponses, Operation::Other, None)
+        );
+        assert_eq!(
+            post("/v1/embeddings"),
+            (OpenaiChat, Operation::Embeddings, None)
+        );
+        assert_eq!(post("/v1/messages"), (Anthropic, Operation::Messages, None));
+        assert_eq!(
+            post("/v1/messages/batches"),
+            (Anthropic, Operation::Other, None)
+        );
+        assert_eq!(post("/v1/files"), (OpenaiChat, Operation::Other, None));
+        assert_eq!(
+            post("/v1beta/models/gemini-2.5-pro:generateContent"),
+            (Gemini, Operation::Generate, Some("gemini-2.5-pro"))
+        );
+        assert_eq!(
+            post("/v1/models/g/x:streamGenerateContent"),
+            (Gemini, Operation::StreamGenerate, Some("g/x"))
+        );
+        assert_eq!(
+            post("/v1beta/tunedModels/t:generateContent"),
+            (Gemini, Operation::Generate, Some("tunedModels/t"))
+        );
+        assert_eq!(
+            post("/upload/v1beta/files"),
+            (Gemini, Operation::Other, None)
+        );
+    }
+
+    #[test]
+    fn paths_that_two_dialects_share_are_told_apart_by_the_header() {
+        let listing = |anthropic| classify(&Method::GET, "/v1/models", anthropic).unwrap();
+        assert_eq!(listing(true).dialect, Dialect::Anthropic);
+        assert_eq!(listing(false).dialect, Dialect::OpenaiChat);
+        assert_eq!(
+            classify(&Method::POST, "/v1/files", true).unwrap().dialect,
+            Dialect::Anthropic
+        );
+    }
+
+    #[test]
+    fn what_is_no_api_path() {
+        for path in ["/", "", "/favicon.ico", "/metrics", "/a/b/c"] {
+            assert_eq!(classify(&Method::GET, path, false), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn percent_escapes() {
+        assert_eq!(percent_decode("a%2Fb%zz%"), "a/b%zz%");
+    }
+}
