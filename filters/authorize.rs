@@ -15,10 +15,7 @@ pub fn model(caller: &Caller, asked: &str, mut plan: Plan, routes: &Routes) -> R
     }
     plan.targets.retain(|target| {
         let model = target.model.as_deref().unwrap_or(asked);
-        permitted(&format!(
-            "{}/{model}",
-            routes.provider_name(target.provider)
-        )) || permitted(model)
+        permitted(&format!("{}/{model}", routes.provider_name(target.provider))) || permitted(model)
     });
     if plan.targets.is_empty() {
         return Err(denied(caller, format!("model `{asked}`")));
@@ -32,19 +29,13 @@ pub fn without_model(caller: &Caller, plan: Plan) -> Result<Plan, Error> {
     if caller.models.is_empty() {
         return Ok(plan);
     }
-    Err(denied(
-        caller,
-        "an operation that names no model".to_owned(),
-    ))
+    Err(denied(caller, "an operation that names no model".to_owned()))
 }
 
 fn denied(caller: &Caller, what: String) -> Error {
     let key = caller.key.as_deref().unwrap_or("this caller");
     let allowed = caller.models.join("`, `");
-    Error::new(
-        Kind::Forbidden,
-        format!("The key `{key}` does not permit {what}; it permits `{allowed}`."),
-    )
-    .param("model")
-    .code("model_not_permitted")
+    Error::new(Kind::Forbidden, format!("The key `{key}` does not permit {what}; it permits `{allowed}`."))
+        .param("model")
+        .code("model_not_permitted")
 }

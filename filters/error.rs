@@ -55,12 +55,7 @@ pub struct Error {
 
 impl Error {
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            param: None,
-            code: None,
-        }
+        Self { kind, message: message.into(), param: None, code: None }
     }
 
     pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {

@@ -53,14 +53,9 @@ impl Dialects {
     }
 
     pub fn iter(self) -> impl Iterator<Item = Dialect> {
-        [
-            Dialect::OpenaiChat,
-            Dialect::OpenaiResponses,
-            Dialect::Anthropic,
-            Dialect::Gemini,
-        ]
-        .into_iter()
-        .filter(move |d| self.contains(*d))
+        [Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::Anthropic, Dialect::Gemini]
+            .into_iter()
+            .filter(move |d| self.contains(*d))
     }
 }
 
@@ -113,10 +108,7 @@ impl Operation {
 
     /// Whether it generates text, so that an answer without usage is still worth an estimate.
     pub fn generates(self) -> bool {
-        matches!(
-            self,
-            Self::Chat | Self::Responses | Self::Messages | Self::Generate | Self::StreamGenerate
-        )
+        matches!(self, Self::Chat | Self::Responses | Self::Messages | Self::Generate | Self::StreamGenerate)
     }
 }
 
@@ -137,11 +129,6 @@ pub const DEFAULT_ORG: &str = "default";
 impl Caller {
     /// The caller of a gateway that asks for no key.
     pub fn anonymous() -> Self {
-        Self {
-            org: Arc::from(DEFAULT_ORG),
-            user: None,
-            key: None,
-            models: Vec::new(),
-        }
+        Self { org: Arc::from(DEFAULT_ORG), user: None, key: None, models: Vec::new() }
     }
 }

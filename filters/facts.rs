@@ -61,10 +61,8 @@ impl Facts {
     pub fn scan(body: &[u8], strict: bool) -> Result<Self, Error> {
         if let Err(e) = std::str::from_utf8(body) {
             let at = e.valid_up_to();
-            return Err(Error::invalid(format!(
-                "The request body is not valid UTF-8 at byte {at}."
-            ))
-            .code("invalid_json"));
+            return Err(Error::invalid(format!("The request body is not valid UTF-8 at byte {at}."))
+                .code("invalid_json"));
         }
         let mut facts = Self::default();
         let mut scanner = Scanner::new(body);
@@ -108,10 +106,7 @@ impl Facts {
         if let (Some(new), Some(old)) = (model, &self.model)
             && new != old.name
         {
-            edits.push((
-                old.span.clone(),
-                serde_json::Value::from(new).to_string().into(),
-            ));
+            edits.push((old.span.clone(), serde_json::Value::from(new).to_string().into()));
         }
         if ask_for_usage {
             edits.extend(self.usage_request());
@@ -136,24 +131,14 @@ impl Facts {
         let at = |position: usize| position..position;
         let edit: (Range<usize>, &'static str) = match &self.stream_options {
             StreamOptions::Asked => return None,
-            StreamOptions::Absent if self.has_members => (
-                at(self.object.start),
-                r#""stream_options":{"include_usage":true},"#,
-            ),
-            StreamOptions::Absent => (
-                at(self.object.start),
-                r#""stream_options":{"include_usage":true}"#,
-            ),
+            StreamOptions::Absent if self.has_members => {
+                (at(self.object.start), r#""stream_options":{"include_usage":true},"#)
+            }
+            StreamOptions::Absent => (at(self.object.start), r#""stream_options":{"include_usage":true}"#),
             StreamOptions::Null(span) => (span.clone(), r#"{"include_usage":true}"#),
             StreamOptions::Declined(span) => (span.clone(), "true"),
-            StreamOptions::Silent {
-                open,
-                has_members: true,
-            } => (at(*open), r#""include_usage":true,"#),
-            StreamOptions::Silent {
-                open,
-                has_members: false,
-            } => (at(*open), r#""include_usage":true"#),
+            StreamOptions::Silent { open, has_members: true } => (at(*open), r#""include_usage":true,"#),
+            StreamOptions::Silent { open, has_members: false } => (at(*open), r#""include_usage":true"#),
         };
         Some((edit.0, edit.1.into()))
     }
@@ -171,10 +156,8 @@ impl Seen {
 
     fn once(&mut self, bit: u8, name: &'static str) -> Result<(), Error> {
         if self.0 & bit != 0 {
-            return Err(Error::invalid(format!(
-                "`{name}` stands twice in the request body; send it once."
-            ))
-            .param(name));
+            return Err(Error::invalid(format!("`{name}` stands twice in the request body; send it once."))
+                .param(name));
         }
         self.0 |= bit;
         Ok(())
@@ -186,18 +169,11 @@ fn model(scanner: &mut Scanner<'_>, strict: bool) -> Result<Option<Model>, Error
     let raw = scanner.slice(&span);
     if raw.first() != Some(&b'"') {
         // `null` is as good as absent, as it is for the providers.
-        return if strict && raw != b"null" {
-            Err(wrong_type("model", "a string"))
-        } else {
-            Ok(None)
-        };
+        return if strict && raw != b"null" { Err(wrong_type("model", "a string")) } else { Ok(None) };
     }
     let name: String = serde_json::from_slice(raw).map_err(|_| wrong_type("model", "a string"))?;
     if name.len() > MAX_MODEL_NAME {
-        return Err(
-            Error::invalid(format!("`model` is longer than {MAX_MODEL_NAME} bytes."))
-                .param("model"),
-        );
+        return Err(Error::invalid(format!("`model` is longer than {MAX_MODEL_NAME} bytes.")).param("model"));
     }
     Ok(Some(Model { name, span }))
 }
@@ -248,9 +224,7 @@ fn stream_options(scanner: &mut Scanner<'_>, strict: bool) -> Result<StreamOptio
 }
 
 fn wrong_type(name: &'static str, expected: &str) -> Error {
-    Error::invalid(format!("`{name}` must be {expected}."))
-        .param(name)
-        .code("invalid_type")
+    Error::invalid(format!("`{name}` must be {expected}.")).param(name).code("invalid_type")
 }
 
 #[cfg(test)]

@@ -46,10 +46,7 @@ const TIERS: [&str; 3] = ["batch", "flex", "priority"];
 impl Prices {
     /// The names of the models that `provider` has prices for.
     pub fn models(&self, provider: &str) -> impl Iterator<Item = &str> {
-        self.0
-            .get(provider)
-            .into_iter()
-            .flat_map(|models| models.keys().map(String::as_str))
+        self.0.get(provider).into_iter().flat_map(|models| models.keys().map(String::as_str))
     }
 
     /// Takes over the entries of `other`, model by model.
@@ -86,9 +83,7 @@ fn find<'a>(known: &'a HashMap<String, ModelPrice>, model: &str) -> Option<&'a M
 
 /// `gpt-4o-2024-08-06` -> `gpt-4o`, `claude-sonnet-4-5-20250929` -> `claude-sonnet-4-5`.
 fn without_date(model: &str) -> Option<&str> {
-    let start = model
-        .find(|c: char| c.is_ascii_digit())
-        .map(|_| model.len())?;
+    let start = model.find(|c: char| c.is_ascii_digit()).map(|_| model.len())?;
     for length in [11, 9] {
         let Some(at) = start.checked_sub(length) else {
             continue;
@@ -113,20 +108,14 @@ impl ModelPrice {
             // A tier that the list does not know has no known price.
             Some(tier) => {
                 let special = by_length.tiers.get(tier).or_else(|| self.tiers.get(tier))?;
-                special
-                    .by_length(usage.input_tokens)
-                    .rates
-                    .at_most(&by_length.rates)
+                special.by_length(usage.input_tokens).rates.at_most(&by_length.rates)
             }
         };
         rates.cost(usage)
     }
 
     fn by_length(&self, input_tokens: u64) -> &Self {
-        self.above
-            .iter()
-            .find(|(limit, _)| input_tokens > *limit)
-            .map_or(self, |(_, price)| price)
+        self.above.iter().find(|(limit, _)| input_tokens > *limit).map_or(self, |(_, price)| price)
     }
 }
 
@@ -224,9 +213,7 @@ impl<'de> Visitor<'de> for ModelPriceVisitor {
                 );
             }
         }
-        price
-            .above
-            .sort_by_key(|(limit, _)| std::cmp::Reverse(*limit));
+        price.above.sort_by_key(|(limit, _)| std::cmp::Reverse(*limit));
         Ok(price)
     }
 }
@@ -242,11 +229,7 @@ fn dollars(text: &str) -> Result<Decimal, String> {
 
 /// `above_272k` -> 272,000 tokens.
 fn threshold(key: &str) -> Option<u64> {
-    let thousands: u64 = key
-        .strip_prefix("above_")?
-        .strip_suffix('k')?
-        .parse()
-        .ok()?;
+    let thousands: u64 = key.strip_prefix("above_")?.strip_suffix('k')?.parse().ok()?;
     thousands.checked_mul(1000)
 }
 
@@ -288,74 +271,39 @@ mod tests {
     }
 
     fn cost(model: &str, usage: Usage, tier: Option<&str>) -> Option<String> {
-        let reported = Reported {
-            usage,
-            service_tier: tier.map(str::to_owned),
-            ..Reported::default()
-        };
-        prices()
-            .cost("openai", [model], &reported)
-            .map(|c| c.to_string())
+        let reported = Reported { usage, service_tier: tier.map(str::to_owned), ..Reported::default() };
+        prices().cost("openai", [model], &reported).map(|c| c.to_string())
     }
 
     fn tokens(input_tokens: u64, output_tokens: u64) -> Usage {
-        Usage {
-            input_tokens,
-            output_tokens,
-            ..Usage::default()
-        }
+        Usage { input_tokens, output_tokens, ..Usage::default() }
     }
 
     #[test]
     fn every_kind_has_its_price_and_the_rest_is_the_whole() {
-        let usage = Usage {
-            cached_input_tokens: 4,
-            audio_input_tokens: 2,
-            reasoning_tokens: 3,
-            ..tokens(10, 5)
-        };
+        let usage =
+            Usage { cached_input_tokens: 4, audio_input_tokens: 2, reasoning_tokens: 3, ..tokens(10, 5) };
         // 4 × 1.25 + 2 × 40 + 4 × 2.5 + 5 × 10 = 145 millionths
         assert_eq!(cost("gpt-4o", usage, None).unwrap(), "0.000145");
     }
 
     #[test]
     fn a_snapshot_costs_what_its_model_costs() {
-        assert_eq!(
-            cost("gpt-4o-2024-08-06", tokens(1, 0), None).unwrap(),
-            "0.0000025"
-        );
-        assert_eq!(
-            without_date("claude-sonnet-4-5-20250929"),
-            Some("claude-sonnet-4-5")
-        );
+        assert_eq!(cost("gpt-4o-2024-08-06", tokens(1, 0), None).unwrap(), "0.0000025");
+        assert_eq!(without_date("claude-sonnet-4-5-20250929"), Some("claude-sonnet-4-5"));
         assert_eq!(without_date("gpt-4o"), None);
         assert_eq!(without_date("gemini-2.5-pro-preview-05-06"), None);
     }
 
     #[test]
     fn tiers_and_lengths_have_their_own_prices() {
-        assert_eq!(
-            cost("gpt-4o", tokens(100, 0), Some("flex")).unwrap(),
-            "0.000125"
-        );
-        assert_eq!(
-            cost("gpt-4o", tokens(100, 0), Some("default")).unwrap(),
-            "0.00025"
-        );
+        assert_eq!(cost("gpt-4o", tokens(100, 0), Some("flex")).unwrap(), "0.000125");
+        assert_eq!(cost("gpt-4o", tokens(100, 0), Some("default")).unwrap(), "0.00025");
         assert_eq!(cost("gpt-4o", tokens(200_000, 0), None).unwrap(), "0.5");
-        assert_eq!(
-            cost("gpt-4o", tokens(200_001, 0), None).unwrap(),
-            "1.000005"
-        );
-        assert_eq!(
-            cost("gpt-4o", tokens(200_002, 0), Some("flex")).unwrap(),
-            "0.500005"
-        );
+        assert_eq!(cost("gpt-4o", tokens(200_001, 0), None).unwrap(), "1.000005");
+        assert_eq!(cost("gpt-4o", tokens(200_002, 0), Some("flex")).unwrap(), "0.500005");
         // flex lists no cached price: at most the standard one, at most flex input
-        let cached = Usage {
-            cached_input_tokens: 100,
-            ..tokens(100, 0)
-        };
+        let cached = Usage { cached_input_tokens: 100, ..tokens(100, 0) };
         assert_eq!(cost("gpt-4o", cached, Some("flex")).unwrap(), "0.000125");
     }
 
@@ -369,32 +317,20 @@ mod tests {
 
     #[test]
     fn the_providers_own_figure_wins() {
-        let reported = Reported {
-            cost: Some(Decimal::new(42, 5)),
-            ..Reported::default()
-        };
-        assert_eq!(
-            prices().cost("openai", ["gpt-4o"], &reported),
-            Some(Decimal::new(42, 5))
-        );
+        let reported = Reported { cost: Some(Decimal::new(42, 5)), ..Reported::default() };
+        assert_eq!(prices().cost("openai", ["gpt-4o"], &reported), Some(Decimal::new(42, 5)));
     }
 
     #[test]
     fn overlapping_parts_are_not_billed_twice() {
-        let usage = Usage {
-            cached_input_tokens: 10,
-            audio_input_tokens: 10,
-            ..tokens(10, 0)
-        };
+        let usage = Usage { cached_input_tokens: 10, audio_input_tokens: 10, ..tokens(10, 0) };
         assert_eq!(cost("gpt-4o", usage, None).unwrap(), "0.0000125");
     }
 
     #[test]
     fn a_wrong_entry_is_named() {
         let bad = |entry| {
-            serde_json::from_value::<Prices>(serde_json::json!({"p": {"m": entry}}))
-                .unwrap_err()
-                .to_string()
+            serde_json::from_value::<Prices>(serde_json::json!({"p": {"m": entry}})).unwrap_err().to_string()
         };
         assert!(bad(serde_json::json!({"inptu": "1"})).contains("unknown kind of price `inptu`"));
         assert!(bad(serde_json::json!({"input": "-1"})).contains("`-1` is not a price"));

@@ -33,9 +33,7 @@ pub struct Plan {
 
 impl Plan {
     pub fn one(provider: usize, model: Option<Arc<str>>) -> Self {
-        Self {
-            targets: vec![Target { provider, model }],
-        }
+        Self { targets: vec![Target { provider, model }] }
     }
 }
 
@@ -54,11 +52,7 @@ impl Routes {
         aliases: HashMap<String, Vec<Target>>,
         off: HashMap<String, String>,
     ) -> Self {
-        Self {
-            upstreams,
-            aliases,
-            off,
-        }
+        Self { upstreams, aliases, off }
     }
 
     pub fn provider_name(&self, provider: usize) -> &str {
@@ -71,19 +65,13 @@ impl Routes {
 
     /// The provider with this name.
     pub fn provider(&self, name: &str) -> Result<usize, Error> {
-        self.upstreams
-            .iter()
-            .position(|u| &*u.name == name)
-            .ok_or_else(|| match self.off.get(name) {
-                Some(why) => Error::new(
-                    Kind::NotFound,
-                    format!("The provider `{name}` is off: {why}."),
-                ),
-                None => Error::new(
-                    Kind::NotFound,
-                    format!("There is no provider `{name}`; there are {}.", self.names()),
-                ),
-            })
+        self.upstreams.iter().position(|u| &*u.name == name).ok_or_else(|| match self.off.get(name) {
+            Some(why) => Error::new(Kind::NotFound, format!("The provider `{name}` is off: {why}.")),
+            None => Error::new(
+                Kind::NotFound,
+                format!("There is no provider `{name}`; there are {}.", self.names()),
+            ),
+        })
     }
 
     /// Whether `name` is a provider's, on or off.
@@ -93,16 +81,13 @@ impl Routes {
 
     /// The provider that serves what names no model: the first that is at home in the dialect.
     pub fn default_provider(&self, dialect: Dialect) -> Result<usize, Error> {
-        self.upstreams
-            .iter()
-            .position(|u| u.dialects.contains_family(dialect))
-            .ok_or_else(|| {
-                Error::invalid(format!(
-                    "No configured provider speaks the `{dialect}` dialect; there are {}.",
-                    self.names()
-                ))
-                .code("dialect_not_served")
-            })
+        self.upstreams.iter().position(|u| u.dialects.contains_family(dialect)).ok_or_else(|| {
+            Error::invalid(format!(
+                "No configured provider speaks the `{dialect}` dialect; there are {}.",
+                self.names()
+            ))
+            .code("dialect_not_served")
+        })
     }
 
     /// The targets of `model`: an alias, `provider/model`, or a bare name that one provider is known
@@ -125,28 +110,17 @@ impl Routes {
             && !rest.is_empty()
             && self.is_provider(name)
         {
-            let provider = self
-                .provider(name)
-                .map_err(|e| e.param("model").code("model_not_found"))?;
-            return Ok(vec![Target {
-                provider,
-                model: Some(Arc::from(rest)),
-            }]);
+            let provider = self.provider(name).map_err(|e| e.param("model").code("model_not_found"))?;
+            return Ok(vec![Target { provider, model: Some(Arc::from(rest)) }]);
         }
-        let serving: Vec<usize> = (0..self.upstreams.len())
-            .filter(|i| self.upstreams[*i].serves(model))
-            .collect();
+        let serving: Vec<usize> =
+            (0..self.upstreams.len()).filter(|i| self.upstreams[*i].serves(model)).collect();
         match serving[..] {
-            [provider] => Ok(vec![Target {
-                provider,
-                model: Some(Arc::from(model)),
-            }]),
+            [provider] => Ok(vec![Target { provider, model: Some(Arc::from(model)) }]),
             [] => Err(self.unknown(model)),
             _ => {
-                let full: Vec<String> = serving
-                    .iter()
-                    .map(|i| format!("`{}/{model}`", self.provider_name(*i)))
-                    .collect();
+                let full: Vec<String> =
+                    serving.iter().map(|i| format!("`{}/{model}`", self.provider_name(*i))).collect();
                 Err(Error::invalid(format!(
                     "Several providers serve `{model}`; name one of {}.",
                     full.join(", ")
@@ -161,16 +135,9 @@ impl Routes {
         let spoken: Vec<String> = targets
             .iter()
             .map(|t| {
-                let dialects: Vec<_> = self.upstreams[t.provider]
-                    .dialects
-                    .iter()
-                    .map(Dialect::as_str)
-                    .collect();
-                format!(
-                    "`{}` speaks {}",
-                    self.provider_name(t.provider),
-                    dialects.join(", ")
-                )
+                let dialects: Vec<_> =
+                    self.upstreams[t.provider].dialects.iter().map(Dialect::as_str).collect();
+                format!("`{}` speaks {}", self.provider_name(t.provider), dialects.join(", "))
             })
             .collect();
         Error::invalid(format!(
@@ -186,59 +153,34 @@ impl Routes {
         let hint = if nearest.is_empty() {
             format!("Name it as `provider/model`; there are {}.", self.names())
         } else {
-            format!(
-                "The nearest known: {}. Or name it as `provider/model`.",
-                nearest.join(", ")
-            )
+            format!("The nearest known: {}. Or name it as `provider/model`.", nearest.join(", "))
         };
-        Error::new(
-            Kind::NotFound,
-            format!("No provider here is known to serve the model `{model}`. {hint}"),
-        )
-        .param("model")
-        .code("model_not_found")
+        Error::new(Kind::NotFound, format!("No provider here is known to serve the model `{model}`. {hint}"))
+            .param("model")
+            .code("model_not_found")
     }
 
     /// Up to three known names that `model` may be a slip of.
     fn nearest(&self, model: &str) -> Vec<String> {
-        let known = self
-            .aliases
-            .keys()
-            .chain(self.upstreams.iter().flat_map(|u| &u.catalogue));
+        let known = self.aliases.keys().chain(self.upstreams.iter().flat_map(|u| &u.catalogue));
         let mut scored: Vec<(f64, &String)> = known
             .map(|name| (strsim::jaro_winkler(model, name), name))
             .filter(|(score, _)| *score > 0.8)
             .collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
         scored.dedup_by(|a, b| a.1 == b.1);
-        scored
-            .into_iter()
-            .take(3)
-            .map(|(_, name)| format!("`{name}`"))
-            .collect()
+        scored.into_iter().take(3).map(|(_, name)| format!("`{name}`")).collect()
     }
 
     fn names(&self) -> String {
-        let names: Vec<_> = self
-            .upstreams
-            .iter()
-            .map(|u| format!("`{}`", u.name))
-            .collect();
-        if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        }
+        let names: Vec<_> = self.upstreams.iter().map(|u| format!("`{}`", u.name)).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     }
 }
 
 impl Upstream {
     fn serves(&self, model: &str) -> bool {
-        self.catalogue.contains(model)
-            || self
-                .models
-                .iter()
-                .any(|pattern| pattern_matches(pattern, model))
+        self.catalogue.contains(model) || self.models.iter().any(|pattern| pattern_matches(pattern, model))
     }
 }
 
@@ -272,18 +214,10 @@ mod tests {
             models: models.iter().map(|m| (*m).to_owned()).collect(),
             catalogue: catalogue.iter().map(|m| (*m).to_owned()).collect(),
         };
-        let target = |provider, model: &str| Target {
-            provider,
-            model: Some(Arc::from(model)),
-        };
+        let target = |provider, model: &str| Target { provider, model: Some(Arc::from(model)) };
         Routes::new(
             vec![
-                upstream(
-                    "openai",
-                    Dialect::OpenaiChat,
-                    &["gpt-*"],
-                    &["gpt-4o", "gpt-4o-mini"],
-                ),
+                upstream("openai", Dialect::OpenaiChat, &["gpt-*"], &["gpt-4o", "gpt-4o-mini"]),
                 upstream("anthropic", Dialect::Anthropic, &[], &["claude-sonnet-4-5"]),
                 upstream("local", Dialect::OpenaiChat, &["llama*", "gpt-oss*"], &[]),
             ],
@@ -313,16 +247,10 @@ mod tests {
 
     #[test]
     fn an_alias_keeps_the_targets_that_speak_the_dialect() {
-        assert_eq!(
-            routes().resolve("fast", Dialect::Anthropic).unwrap(),
-            one(1, "claude-sonnet-4-5")
-        );
+        assert_eq!(routes().resolve("fast", Dialect::Anthropic).unwrap(), one(1, "claude-sonnet-4-5"));
         let refusal = routes().resolve("gpt-4o", Dialect::Anthropic).unwrap_err();
         assert_eq!(refusal.kind, Kind::Invalid);
-        assert!(
-            refusal.message.contains("`openai` speaks openai_chat"),
-            "{refusal}"
-        );
+        assert!(refusal.message.contains("`openai` speaks openai_chat"), "{refusal}");
     }
 
     #[test]
@@ -330,23 +258,13 @@ mod tests {
         let refusal = chat("gtp-4o-mini").unwrap_err();
         assert_eq!(refusal.kind, Kind::NotFound);
         assert!(refusal.message.contains("`gpt-4o-mini`"), "{refusal}");
-        assert!(
-            chat("groq/llama-3")
-                .unwrap_err()
-                .message
-                .contains("GROQ_API_KEY is not set")
-        );
+        assert!(chat("groq/llama-3").unwrap_err().message.contains("GROQ_API_KEY is not set"));
     }
 
     #[test]
     fn a_bare_name_that_several_serve_is_not_guessed() {
         let refusal = chat("gpt-oss-20b").unwrap_err();
-        assert!(
-            refusal
-                .message
-                .contains("`openai/gpt-oss-20b`, `local/gpt-oss-20b`"),
-            "{refusal}"
-        );
+        assert!(refusal.message.contains("`openai/gpt-oss-20b`, `local/gpt-oss-20b`"), "{refusal}");
     }
 
     #[test]

@@ -70,8 +70,8 @@ pub struct Row {
     #[serde(with = "rust_decimal::serde::str_option")]
     pub cost: Option<Decimal>,
     /// From the attempt's start to the first byte of the answer's body.
-    pub ttfb_ms: Option<u64>,
-    pub duration_ms: u64,
+    pub ttfb_ms: Option<f64>,
+    pub duration_ms: f64,
     pub request_bytes: u64,
     pub response_bytes: u64,
 }

@@ -53,9 +53,7 @@ impl Keys {
             Self::WhenPresent(_, directory) | Self::Required(directory) => directory,
         };
         let credential = credential.ok_or_else(missing)?;
-        directory
-            .find(&digest(credential.expose()))
-            .ok_or_else(unknown)
+        directory.find(&digest(credential.expose())).ok_or_else(unknown)
     }
 }
 

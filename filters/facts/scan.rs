@@ -40,10 +40,10 @@ impl<'a> Scanner<'a> {
                 self.at += 1;
                 Ok(())
             }
-            None => Err(
-                Error::invalid("The request body is empty; a JSON object is expected.")
-                    .code("invalid_json"),
-            ),
+            None => {
+                Err(Error::invalid("The request body is empty; a JSON object is expected.")
+                    .code("invalid_json"))
+            }
             Some(_) => Err(self.unexpected("a JSON object")),
         }
     }
@@ -67,8 +67,7 @@ impl<'a> Scanner<'a> {
         if text.contains(&b'\\') {
             // Rare: `"mod\u0065l"` is the same key as `"model"`, to us as to the provider.
             let quoted = &self.bytes[span.start - 1..span.end + 1];
-            let key: String =
-                serde_json::from_slice(quoted).map_err(|_| self.unexpected("a key"))?;
+            let key: String = serde_json::from_slice(quoted).map_err(|_| self.unexpected("a key"))?;
             return Ok(Some(Cow::Owned(key)));
         }
         Ok(Some(String::from_utf8_lossy(text)))
@@ -224,10 +223,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn digits(&mut self) -> Result<(), Error> {
-        let count = self.bytes[self.at..]
-            .iter()
-            .take_while(|b| b.is_ascii_digit())
-            .count();
+        let count = self.bytes[self.at..].iter().take_while(|b| b.is_ascii_digit()).count();
         if count == 0 {
             return Err(self.unexpected("a digit"));
         }
@@ -255,11 +251,7 @@ impl<'a> Scanner<'a> {
 
     fn unexpected(&self, expected: &str) -> Error {
         let at = self.at;
-        let found = if at >= self.bytes.len() {
-            "it ends there"
-        } else {
-            "something else stands there"
-        };
+        let found = if at >= self.bytes.len() { "it ends there" } else { "something else stands there" };
         Error::invalid(format!(
             "The request body is not valid JSON: {expected} is expected at byte {at}, but {found}."
         ))
@@ -268,10 +260,7 @@ impl<'a> Scanner<'a> {
 }
 
 fn too_deep() -> Error {
-    Error::invalid(format!(
-        "The request body nests deeper than {MAX_DEPTH} levels."
-    ))
-    .code("invalid_json")
+    Error::invalid(format!("The request body nests deeper than {MAX_DEPTH} levels.")).code("invalid_json")
 }
 
 /// Which of the open brackets are objects, one bit each.

@@ -17,18 +17,14 @@ fn spliced(body: &str, model: Option<&str>, usage: bool) -> String {
 
 #[test]
 fn a_body_gives_its_model_and_whether_it_streams() {
-    let facts =
-        scan(r#" { "messages" : [{"model":"not this"}], "model":"gpt-4o", "stream" : true } "#);
+    let facts = scan(r#" { "messages" : [{"model":"not this"}], "model":"gpt-4o", "stream" : true } "#);
     assert_eq!(facts.model.unwrap().name, "gpt-4o");
     assert!(facts.stream);
 }
 
 #[test]
 fn an_escaped_key_is_the_same_key() {
-    assert_eq!(
-        scan(r#"{"mod\u0065l":"a\u0062"}"#).model.unwrap().name,
-        "ab"
-    );
+    assert_eq!(scan(r#"{"mod\u0065l":"a\u0062"}"#).model.unwrap().name, "ab");
 }
 
 #[test]
@@ -42,39 +38,20 @@ fn a_renamed_model_changes_nothing_else() {
 
 #[test]
 fn an_unchanged_body_is_the_same_buffer() {
-    let body = Bytes::from_static(
-        br#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#,
-    );
-    let out = Facts::scan(&body, true)
-        .unwrap()
-        .splice(&body, Some("m"), true);
+    let body = Bytes::from_static(br#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#);
+    let out = Facts::scan(&body, true).unwrap().splice(&body, Some("m"), true);
     assert_eq!(out.as_ptr(), body.as_ptr());
 }
 
 #[test]
 fn usage_is_asked_for_however_the_client_left_it_out() {
     for (body, expected) in [
-        (
-            r#"{"model":"m"}"#,
-            r#"{"stream_options":{"include_usage":true},"model":"m"}"#,
-        ),
+        (r#"{"model":"m"}"#, r#"{"stream_options":{"include_usage":true},"model":"m"}"#),
         (r"{ }", r#"{"stream_options":{"include_usage":true} }"#),
-        (
-            r#"{"stream_options":null}"#,
-            r#"{"stream_options":{"include_usage":true}}"#,
-        ),
-        (
-            r#"{"stream_options": {}}"#,
-            r#"{"stream_options": {"include_usage":true}}"#,
-        ),
-        (
-            r#"{"stream_options":{"a":[{}]}}"#,
-            r#"{"stream_options":{"include_usage":true,"a":[{}]}}"#,
-        ),
-        (
-            r#"{"stream_options":{"include_usage": false}}"#,
-            r#"{"stream_options":{"include_usage": true}}"#,
-        ),
+        (r#"{"stream_options":null}"#, r#"{"stream_options":{"include_usage":true}}"#),
+        (r#"{"stream_options": {}}"#, r#"{"stream_options": {"include_usage":true}}"#),
+        (r#"{"stream_options":{"a":[{}]}}"#, r#"{"stream_options":{"include_usage":true,"a":[{}]}}"#),
+        (r#"{"stream_options":{"include_usage": false}}"#, r#"{"stream_options":{"include_usage": true}}"#),
     ] {
         assert_eq!(spliced(body, None, true), expected);
         assert!(scan(expected).asked_for_usage());
@@ -84,11 +61,7 @@ fn usage_is_asked_for_however_the_client_left_it_out() {
 #[test]
 fn both_changes_at_once() {
     assert_eq!(
-        spliced(
-            r#"{"stream_options":{"include_usage":false},"model":"x"}"#,
-            Some("longer"),
-            true
-        ),
+        spliced(r#"{"stream_options":{"include_usage":false},"model":"x"}"#, Some("longer"), true),
         r#"{"stream_options":{"include_usage":true},"model":"longer"}"#
     );
 }
@@ -107,14 +80,8 @@ fn keys_that_policy_reads_may_stand_once() {
 #[test]
 fn wrong_types_are_named() {
     assert_eq!(refusal(br#"{"model":4}"#), "`model` must be a string.");
-    assert_eq!(
-        refusal(br#"{"stream":"yes"}"#),
-        "`stream` must be true or false."
-    );
-    assert_eq!(
-        refusal(br#"{"stream_options":[]}"#),
-        "`stream_options` must be an object."
-    );
+    assert_eq!(refusal(br#"{"stream":"yes"}"#), "`stream` must be true or false.");
+    assert_eq!(refusal(br#"{"stream_options":[]}"#), "`stream_options` must be an object.");
     assert!(Facts::scan(br#"{"model":{"a":1},"stream":3,"stream_options":7}"#, false).is_ok());
 }
 
@@ -151,11 +118,7 @@ fn what_is_not_json_is_refused_with_its_place() {
         b"\xef\xbb\xbf{}",
         b"{\"a\":'b'}",
     ] {
-        assert!(
-            Facts::scan(bad, true).is_err(),
-            "{}",
-            String::from_utf8_lossy(bad)
-        );
+        assert!(Facts::scan(bad, true).is_err(), "{}", String::from_utf8_lossy(bad));
     }
     assert!(refusal(b"{\"a\":\"\xff\"}").contains("not valid UTF-8 at byte 6"));
 }
@@ -166,31 +129,21 @@ fn absurd_nesting_is_refused_and_deep_nesting_is_not() {
     scan(&nested(MAX_DEPTH - 1));
     assert!(refusal(nested(MAX_DEPTH).as_bytes()).contains("nests deeper"));
     assert!(refusal("[".repeat(10_000_000).as_bytes()).contains("JSON object"));
-    assert!(
-        refusal(format!("{{\"a\":{}", "[{\"a\":".repeat(1_000_000)).as_bytes())
-            .contains("nests deeper")
-    );
+    assert!(refusal(format!("{{\"a\":{}", "[{\"a\":".repeat(1_000_000)).as_bytes()).contains("nests deeper"));
 }
 
 #[test]
 fn it_agrees_with_serde_json_on_what_is_valid() {
-    let pieces = [
-        "{", "}", "[", "]", ",", ":", "\"a\"", "1", "-0.5e+3", "true", "null", " ", "\"\\n\"", "0",
-        "\\",
-    ];
+    let pieces =
+        ["{", "}", "[", "]", ",", ":", "\"a\"", "1", "-0.5e+3", "true", "null", " ", "\"\\n\"", "0", "\\"];
     // Every sequence of up to six pieces: a small world, walked whole.
     let mut stack = vec![(String::from("{"), 0)];
     while let Some((text, depth)) = stack.pop() {
         let ours = Facts::scan(text.as_bytes(), false).is_ok();
-        let theirs =
-            serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text).is_ok();
+        let theirs = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text).is_ok();
         assert_eq!(ours, theirs, "{text}");
         if depth < 5 {
-            stack.extend(
-                pieces
-                    .iter()
-                    .map(|piece| (format!("{text}{piece}"), depth + 1)),
-            );
+            stack.extend(pieces.iter().map(|piece| (format!("{text}{piece}"), depth + 1)));
         }
     }
 }

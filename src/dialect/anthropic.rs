@@ -63,25 +63,16 @@ pub(super) fn usage(first: &[u8], last: &[u8]) -> Option<Reported> {
     if fresh.or(output).0.is_none() {
         return None;
     }
-    let read = last
-        .cache_read_input_tokens
-        .or(first.cache_read_input_tokens)
-        .get();
-    let by_age = last
-        .cache_creation
-        .or(first.cache_creation)
-        .unwrap_or_default();
+    let read = last.cache_read_input_tokens.or(first.cache_read_input_tokens).get();
+    let by_age = last.cache_creation.or(first.cache_creation).unwrap_or_default();
     let write_1h = by_age.ephemeral_1h_input_tokens.get();
     let written = last
         .cache_creation_input_tokens
         .or(first.cache_creation_input_tokens)
         .get()
         .max(write_1h + by_age.ephemeral_5m_input_tokens.get());
-    let thinking = last
-        .output_tokens_details
-        .or(first.output_tokens_details)
-        .unwrap_or_default()
-        .thinking_tokens;
+    let thinking =
+        last.output_tokens_details.or(first.output_tokens_details).unwrap_or_default().thinking_tokens;
     let usage = Usage {
         // Anthropic counts what the cache gave and took beside the input; here it is part of it.
         input_tokens: fresh.get() + read + written,
@@ -93,11 +84,7 @@ pub(super) fn usage(first: &[u8], last: &[u8]) -> Option<Reported> {
         reasoning_tokens: thinking.get(),
         ..Usage::default()
     };
-    Some(Reported {
-        usage,
-        service_tier: last.service_tier.or(first.service_tier),
-        ..Reported::default()
-    })
+    Some(Reported { usage, service_tier: last.service_tier.or(first.service_tier), ..Reported::default() })
 }
 
 #[cfg(test)]
@@ -111,10 +98,7 @@ mod tests {
         let usage = usage(raw, raw).unwrap().usage;
         assert_eq!(usage.input_tokens, 140);
         assert_eq!(usage.cached_input_tokens, 100);
-        assert_eq!(
-            (usage.cache_write_5m_tokens, usage.cache_write_1h_tokens),
-            (20, 10)
-        );
+        assert_eq!((usage.cache_write_5m_tokens, usage.cache_write_1h_tokens), (20, 10));
         assert_eq!(usage.output_tokens, 7);
     }
 
@@ -122,10 +106,7 @@ mod tests {
     fn the_end_of_a_stream_overlays_its_start() {
         let start = br#"{"input_tokens":10,"cache_creation_input_tokens":5,"output_tokens":1,"service_tier":"standard"}"#;
         let reported = usage(start, br#"{"output_tokens":9,"input_tokens":12}"#).unwrap();
-        assert_eq!(
-            (reported.usage.input_tokens, reported.usage.output_tokens),
-            (17, 9)
-        );
+        assert_eq!((reported.usage.input_tokens, reported.usage.output_tokens), (17, 9));
         assert_eq!(reported.usage.cache_write_5m_tokens, 5);
         assert_eq!(reported.service_tier.as_deref(), Some("standard"));
     }

@@ -79,20 +79,8 @@ pub(super) fn usage(raw: &[u8]) -> Option<Reported> {
             wire.prompt_token_count.get() + tool
         },
         cached_input_tokens: wire.cached_content_token_count.get(),
-        audio_input_tokens: of(
-            "audio",
-            [
-                &wire.prompt_tokens_details,
-                &wire.tool_use_prompt_tokens_details,
-            ],
-        ),
-        image_input_tokens: of(
-            "image",
-            [
-                &wire.prompt_tokens_details,
-                &wire.tool_use_prompt_tokens_details,
-            ],
-        ),
+        audio_input_tokens: of("audio", [&wire.prompt_tokens_details, &wire.tool_use_prompt_tokens_details]),
+        image_input_tokens: of("image", [&wire.prompt_tokens_details, &wire.tool_use_prompt_tokens_details]),
         tool_input_tokens: tool,
         output_tokens: wire.candidates_token_count.get() + thoughts,
         reasoning_tokens: thoughts,
@@ -111,12 +99,7 @@ pub(super) fn usage(raw: &[u8]) -> Option<Reported> {
 
 fn of(modality: &str, details: [&Vec<Modality>; 2]) -> u64 {
     let fits = |m: &&Modality| m.modality.eq_ignore_ascii_case(modality);
-    details
-        .into_iter()
-        .flatten()
-        .filter(fits)
-        .map(|m| m.token_count.get())
-        .sum()
+    details.into_iter().flatten().filter(fits).map(|m| m.token_count.get()).sum()
 }
 
 #[cfg(test)]
@@ -128,17 +111,8 @@ mod tests {
         let raw = br#"{"promptTokenCount":10,"candidatesTokenCount":5,"thoughtsTokenCount":7,"toolUsePromptTokenCount":3,
             "totalTokenCount":25,"promptTokensDetails":[{"modality":"TEXT","tokenCount":6},{"modality":"IMAGE","tokenCount":4}]}"#;
         let reported = usage(raw).unwrap();
-        assert_eq!(
-            (reported.usage.input_tokens, reported.usage.output_tokens),
-            (13, 12)
-        );
-        assert_eq!(
-            (
-                reported.usage.tool_input_tokens,
-                reported.usage.reasoning_tokens
-            ),
-            (3, 7)
-        );
+        assert_eq!((reported.usage.input_tokens, reported.usage.output_tokens), (13, 12));
+        assert_eq!((reported.usage.tool_input_tokens, reported.usage.reasoning_tokens), (3, 7));
         assert_eq!(reported.usage.image_input_tokens, 4);
         assert!(!reported.total_disagrees);
     }

@@ -30,15 +30,9 @@ pub fn error_event(dialect: Dialect, error: &Error, request_id: &str, events: u6
     Bytes::from(match dialect {
         Dialect::OpenaiChat => format!("data: {}\n\n", openai_chat::error(error)),
         Dialect::OpenaiResponses => {
-            format!(
-                "event: error\ndata: {}\n\n",
-                openai_responses::error_event(error, events)
-            )
+            format!("event: error\ndata: {}\n\n", openai_responses::error_event(error, events))
         }
-        Dialect::Anthropic => format!(
-            "event: error\ndata: {}\n\n",
-            anthropic::error(error, request_id)
-        ),
+        Dialect::Anthropic => format!("event: error\ndata: {}\n\n", anthropic::error(error, request_id)),
         Dialect::Gemini => format!("data: {}\r\n\r\n", gemini::error(error, request_id)),
     })
 }

@@ -22,14 +22,10 @@ pub(super) fn error_type(kind: Kind) -> &'static str {
     match kind {
         Kind::Unauthenticated => "authentication_error",
         Kind::Forbidden => "permission_error",
-        Kind::Invalid
-        | Kind::NotFound
-        | Kind::MethodNotAllowed
-        | Kind::TooLarge
-        | Kind::SlowClient => "invalid_request_error",
-        Kind::BadGateway | Kind::GatewayTimeout | Kind::Unavailable | Kind::Internal => {
-            "server_error"
+        Kind::Invalid | Kind::NotFound | Kind::MethodNotAllowed | Kind::TooLarge | Kind::SlowClient => {
+            "invalid_request_error"
         }
+        Kind::BadGateway | Kind::GatewayTimeout | Kind::Unavailable | Kind::Internal => "server_error",
     }
 }
 
@@ -81,27 +77,14 @@ struct CostDetails<'a> {
 
 pub(super) fn usage(raw: &[u8]) -> Option<Reported> {
     let wire: Wire<'_> = serde_json::from_slice(raw).ok()?;
-    let input = wire
-        .prompt_tokens_details
-        .or(wire.prompt_token_details)
-        .unwrap_or_default();
+    let input = wire.prompt_tokens_details.or(wire.prompt_token_details).unwrap_or_default();
     let output = wire.completion_tokens_details.unwrap_or_default();
-    if wire
-        .prompt_tokens
-        .or(wire.completion_tokens)
-        .or(wire.total_tokens)
-        .0
-        .is_none()
-    {
+    if wire.prompt_tokens.or(wire.completion_tokens).or(wire.total_tokens).0.is_none() {
         return None;
     }
     let only_total = wire.prompt_tokens.or(wire.completion_tokens).0.is_none();
     let usage = Usage {
-        input_tokens: if only_total {
-            wire.total_tokens.get()
-        } else {
-            wire.prompt_tokens.get()
-        },
+        input_tokens: if only_total { wire.total_tokens.get() } else { wire.prompt_tokens.get() },
         cached_input_tokens: input.cached_tokens.or(wire.num_cached_tokens).get(),
         cache_write_5m_tokens: input.cache_write_tokens.get(),
         audio_input_tokens: input.audio_tokens.get(),
@@ -115,9 +98,7 @@ pub(super) fn usage(raw: &[u8]) -> Option<Reported> {
     let sum = usage.input_tokens + usage.output_tokens;
     Some(Reported {
         usage,
-        cost: wire
-            .cost
-            .and_then(|charged| total_cost(charged, wire.is_byok, wire.cost_details.as_ref())),
+        cost: wire.cost.and_then(|charged| total_cost(charged, wire.is_byok, wire.cost_details.as_ref())),
         service_tier: wire.service_tier,
         total_disagrees: wire.total_tokens.0.is_some_and(|total| total != sum),
     })
@@ -130,9 +111,7 @@ fn total_cost(
     details: Option<&CostDetails<'_>>,
 ) -> Option<Decimal> {
     let charged = decimal(charged)?;
-    let upstream = details
-        .and_then(|d| d.upstream_inference_cost)
-        .and_then(decimal);
+    let upstream = details.and_then(|d| d.upstream_inference_cost).and_then(decimal);
     match (is_byok, upstream) {
         (Some(true), Some(upstream)) => Some(charged + upstream),
         _ => Some(charged),
@@ -142,9 +121,7 @@ fn total_cost(
 /// The number as it was written: no binary fraction ever stands between the bill and the ledger.
 fn decimal(raw: &RawValue) -> Option<Decimal> {
     let text = raw.get();
-    Decimal::from_str_exact(text)
-        .or_else(|_| Decimal::from_scientific(text))
-        .ok()
+    Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text)).ok()
 }
 
 #[cfg(test)]
@@ -154,25 +131,19 @@ mod tests {
     #[test]
     fn an_openrouter_cost_is_taken_digit_by_digit() {
         let cost = |raw: &str| usage(raw.as_bytes()).unwrap().cost.map(|c| c.to_string());
-        assert_eq!(
-            cost(r#"{"prompt_tokens":1,"cost":0.0000123}"#).unwrap(),
-            "0.0000123"
-        );
-        assert_eq!(
-            cost(r#"{"prompt_tokens":1,"cost":1.23e-5}"#).unwrap(),
-            "0.0000123"
-        );
+        assert_eq!(cost(r#"{"prompt_tokens":1,"cost":0.0000123}"#).unwrap(), "0.0000123");
+        assert_eq!(cost(r#"{"prompt_tokens":1,"cost":1.23e-5}"#).unwrap(), "0.0000123");
         assert_eq!(cost(r#"{"prompt_tokens":1,"cost":null}"#), None);
-        let byok = r#"{"prompt_tokens":1,"cost":0.1,"is_byok":true,"cost_details":{"upstream_inference_cost":2}}"#;
+        let byok =
+            r#"{"prompt_tokens":1,"cost":0.1,"is_byok":true,"cost_details":{"upstream_inference_cost":2}}"#;
         assert_eq!(cost(byok).unwrap(), "2.1");
     }
 
     #[test]
     fn an_odd_field_does_not_cost_the_others() {
-        let reported = usage(
-            br#"{"prompt_tokens":3,"completion_tokens":{},"total_tokens":"x","queue_time":0.1}"#,
-        )
-        .unwrap();
+        let reported =
+            usage(br#"{"prompt_tokens":3,"completion_tokens":{},"total_tokens":"x","queue_time":0.1}"#)
+                .unwrap();
         assert_eq!(reported.usage.input_tokens, 3);
         assert_eq!(reported.usage.output_tokens, 0);
     }
@@ -180,14 +151,10 @@ mod tests {
     #[test]
     fn a_total_that_does_not_add_up_is_noticed() {
         assert!(
-            usage(br#"{"prompt_tokens":3,"completion_tokens":4,"total_tokens":8}"#)
-                .unwrap()
-                .total_disagrees
+            usage(br#"{"prompt_tokens":3,"completion_tokens":4,"total_tokens":8}"#).unwrap().total_disagrees
         );
         assert!(
-            !usage(br#"{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}"#)
-                .unwrap()
-                .total_disagrees
+            !usage(br#"{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}"#).unwrap().total_disagrees
         );
         assert!(usage(br#"{"seconds":3}"#).is_none());
     }

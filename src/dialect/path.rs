@@ -14,16 +14,25 @@ pub struct Asked<'a> {
     pub model: Option<&'a str>,
 }
 
-/// Reads a path that stands behind no provider prefix, or what remains behind one. `anthropic` says
-/// whether the request carries an `anthropic-version` header, which is how `/v1/models` and
-/// `/v1/files` of the two dialects that share them are told apart.
+/// Whose SDK a request's headers betray. `/v1/models` and `/v1/files` are paths of three dialects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sdk {
+    Unknown,
+    /// It sends `anthropic-version`.
+    Anthropic,
+    /// It sends `x-goog-api-key` or `?key=`.
+    Gemini,
+}
+
+/// Reads a path that stands behind no provider prefix, or what remains behind one.
 ///
 /// `None` where it is no API path at all.
-pub fn classify<'a>(method: &Method, path: &'a str, anthropic: bool) -> Option<Asked<'a>> {
+pub fn classify<'a>(method: &Method, path: &'a str, sdk: Sdk) -> Option<Asked<'a>> {
     let (version, rest) = after_version(path)?;
     let rest = rest.trim_end_matches('/');
     let post = method == Method::POST;
-    if let Some(asked) = gemini(version, rest, post) {
+    let anthropic = sdk == Sdk::Anthropic;
+    if let Some(asked) = gemini(version, rest, post, sdk == Sdk::Gemini) {
         return Some(asked);
     }
     // Gemini offers OpenAI's API too, at /v1beta/openai/…
@@ -40,19 +49,11 @@ pub fn classify<'a>(method: &Method, path: &'a str, anthropic: bool) -> Option<A
         _ if rest.starts_with("responses/") => (Dialect::OpenaiResponses, Operation::Other),
         _ => (Dialect::OpenaiChat, Operation::Other),
     };
-    Some(Asked {
-        dialect,
-        operation,
-        model: None,
-    })
+    Some(Asked { dialect, operation, model: None })
 }
 
 fn family(anthropic: bool) -> Dialect {
-    if anthropic {
-        Dialect::Anthropic
-    } else {
-        Dialect::OpenaiChat
-    }
+    if anthropic { Dialect::Anthropic } else { Dialect::OpenaiChat }
 }
 
 /// `/v1/x` -> (`v1`, `x`), `/openai/v1/x` -> (`v1`, `x`): the path from its version on.
@@ -70,13 +71,14 @@ fn after_version(path: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// Gemini's own paths: all of `v1beta` and `v1alpha`, and `models/…:method` under any version.
-fn gemini<'a>(version: &str, rest: &'a str, post: bool) -> Option<Asked<'a>> {
+/// Gemini's own paths: all of `v1beta` and `v1alpha`, `models/…:method` under any version, and whatever
+/// its SDK asks for.
+fn gemini<'a>(version: &str, rest: &'a str, post: bool, sdk: bool) -> Option<Asked<'a>> {
     let named = rest
         .split_once(':')
         .filter(|(model, _)| model.starts_with("models/") || model.starts_with("tunedModels/"));
-    if version != "v1beta" && version != "v1alpha" && named.is_none() || rest.starts_with("openai/")
-    {
+    let own = sdk || matches!(version, "v1beta" | "v1alpha") || named.is_some();
+    if !own || rest.starts_with("openai/") {
         return None;
     }
     let (model, operation) = match (named, post) {
@@ -94,11 +96,19 @@ fn gemini<'a>(version: &str, rest: &'a str, post: bool) -> Option<Asked<'a>> {
         (None, false) if rest == "models" => (None, Operation::Models),
         _ => (None, Operation::Other),
     };
-    Some(Asked {
-        dialect: Dialect::Gemini,
-        operation,
-        model,
-    })
+    Some(Asked { dialect: Dialect::Gemini, operation, model })
+}
+
+/// Whether a path means the same to everybody who reads it: no empty or dot segments, and nothing
+/// escaped that need not be.
+pub fn is_plain(path: &str) -> bool {
+    let needless = |(at, _)| {
+        let code = path.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        code.is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_' | b'~'))
+    };
+    !path.contains("//")
+        && !path.split('/').any(|segment| segment == "." || segment == "..")
+        && !(path.contains('%') && path.match_indices('%').any(needless))
 }
 
 /// A path segment with its percent-escapes undone, as far as they are text.
@@ -109,10 +119,7 @@ pub fn percent_decode(text: &str) -> Cow<'_, str> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
-        let escape = tail
-            .get(..2)
-            .filter(|_| byte == b'%')
-            .and_then(|hex| std::str::from_utf8(hex).ok());
+        let escape = tail.get(..2).filter(|_| byte == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
         match escape.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(decoded) => {
                 bytes.push(decoded);
@@ -132,46 +139,22 @@ mod tests {
     use super::*;
 
     fn post(path: &str) -> (Dialect, Operation, Option<&str>) {
-        let asked = classify(&Method::POST, path, false).unwrap();
+        let asked = classify(&Method::POST, path, Sdk::Unknown).unwrap();
         (asked.dialect, asked.operation, asked.model)
     }
 
     #[test]
     fn the_paths_of_the_official_sdks() {
         use Dialect::{Anthropic, Gemini, OpenaiChat, OpenaiResponses};
-        assert_eq!(
-            post("/v1/chat/completions"),
-            (OpenaiChat, Operation::Chat, None)
-        );
-        assert_eq!(
-            post("/openai/v1/chat/completions"),
-            (OpenaiChat, Operation::Chat, None)
-        );
-        assert_eq!(
-            post("/api/v1/chat/completions"),
-            (OpenaiChat, Operation::Chat, None)
-        );
-        assert_eq!(
-            post("/v1beta/openai/chat/completions"),
-            (OpenaiChat, Operation::Chat, None)
-        );
-        assert_eq!(
-            post("/v1/responses"),
-            (OpenaiResponses, Operation::Responses, None)
-        );
-        assert_eq!(
-            post("/v1/responses/r1/cancel"),
-            (OpenaiResponses, Operation::Other, None)
-        );
-        assert_eq!(
-            post("/v1/embeddings"),
-            (OpenaiChat, Operation::Embeddings, None)
-        );
+        assert_eq!(post("/v1/chat/completions"), (OpenaiChat, Operation::Chat, None));
+        assert_eq!(post("/openai/v1/chat/completions"), (OpenaiChat, Operation::Chat, None));
+        assert_eq!(post("/api/v1/chat/completions"), (OpenaiChat, Operation::Chat, None));
+        assert_eq!(post("/v1beta/openai/chat/completions"), (OpenaiChat, Operation::Chat, None));
+        assert_eq!(post("/v1/responses"), (OpenaiResponses, Operation::Responses, None));
+        assert_eq!(post("/v1/responses/r1/cancel"), (OpenaiResponses, Operation::Other, None));
+        assert_eq!(post("/v1/embeddings"), (OpenaiChat, Operation::Embeddings, None));
         assert_eq!(post("/v1/messages"), (Anthropic, Operation::Messages, None));
-        assert_eq!(
-            post("/v1/messages/batches"),
-            (Anthropic, Operation::Other, None)
-        );
+        assert_eq!(post("/v1/messages/batches"), (Anthropic, Operation::Other, None));
         assert_eq!(post("/v1/files"), (OpenaiChat, Operation::Other, None));
         assert_eq!(
             post("/v1beta/models/gemini-2.5-pro:generateContent"),
@@ -185,27 +168,33 @@ mod tests {
             post("/v1beta/tunedModels/t:generateContent"),
             (Gemini, Operation::Generate, Some("tunedModels/t"))
         );
-        assert_eq!(
-            post("/upload/v1beta/files"),
-            (Gemini, Operation::Other, None)
-        );
+        assert_eq!(post("/upload/v1beta/files"), (Gemini, Operation::Other, None));
     }
 
     #[test]
     fn paths_that_two_dialects_share_are_told_apart_by_the_header() {
-        let listing = |anthropic| classify(&Method::GET, "/v1/models", anthropic).unwrap();
-        assert_eq!(listing(true).dialect, Dialect::Anthropic);
-        assert_eq!(listing(false).dialect, Dialect::OpenaiChat);
-        assert_eq!(
-            classify(&Method::POST, "/v1/files", true).unwrap().dialect,
-            Dialect::Anthropic
-        );
+        let dialect = |path, sdk| classify(&Method::GET, path, sdk).unwrap().dialect;
+        for path in ["/v1/models", "/v1/files"] {
+            assert_eq!(dialect(path, Sdk::Unknown), Dialect::OpenaiChat);
+            assert_eq!(dialect(path, Sdk::Anthropic), Dialect::Anthropic);
+            assert_eq!(dialect(path, Sdk::Gemini), Dialect::Gemini);
+        }
+    }
+
+    #[test]
+    fn only_plain_paths_are_taken() {
+        for path in ["/v1/chat/completions", "/v1beta/models/a%2Fb:generateContent", "/v1/files/a-b_c~d"] {
+            assert!(is_plain(path), "{path}");
+        }
+        for path in ["//v1/x", "/v1//x", "/v1/../x", "/v1/./x", "/v1/%2e%2E/x", "/v1/%63hat", "/v1/x/.."] {
+            assert!(!is_plain(path), "{path}");
+        }
     }
 
     #[test]
     fn what_is_no_api_path() {
         for path in ["/", "", "/favicon.ico", "/metrics", "/a/b/c"] {
-            assert_eq!(classify(&Method::GET, path, false), None, "{path}");
+            assert_eq!(classify(&Method::GET, path, Sdk::Unknown), None, "{path}");
         }
     }
 

@@ -92,21 +92,14 @@ impl Tap {
     }
 
     fn push_without_usage(&mut self, chunk: Bytes) -> Bytes {
-        let Self {
-            splitter,
-            json,
-            held,
-            events,
-            ..
-        } = self;
+        let Self { splitter, json, held, events, .. } = self;
         let mut kept = Kept::new(held);
         splitter.push(&chunk, |piece| match piece {
             Piece::Data(data) => json.push(data),
             Piece::End(end) => {
                 *events += 1;
                 // A usage chunk has no choices; a last chunk with both is the client's.
-                let usage_chunk =
-                    json.document_has_usage() && json.document_choices() == Choices::Empty;
+                let usage_chunk = json.document_has_usage() && json.document_choices() == Choices::Empty;
                 json.next_document();
                 kept.event(&chunk, end, usage_chunk);
             }
@@ -169,13 +162,7 @@ struct Kept<'a> {
 
 impl<'a> Kept<'a> {
     fn new(held: &'a mut Held) -> Self {
-        Self {
-            held,
-            out: BytesMut::new(),
-            run: 0,
-            end: 0,
-            copied: false,
-        }
+        Self { held, out: BytesMut::new(), run: 0, end: 0, copied: false }
     }
 
     fn event(&mut self, chunk: &[u8], end: usize, drop: bool) {
@@ -207,8 +194,7 @@ impl<'a> Kept<'a> {
 
     /// Holds back what follows the last whole event, and gives out the rest.
     fn rest(mut self, chunk: Bytes) -> Bytes {
-        if self.held.letting_through || self.held.bytes.len() + (chunk.len() - self.end) > MAX_HELD
-        {
+        if self.held.letting_through || self.held.bytes.len() + (chunk.len() - self.end) > MAX_HELD {
             self.held.letting_through = true;
             self.release_held();
             self.end = chunk.len();

@@ -233,11 +233,7 @@ impl Json {
     }
 
     fn top(&self) -> Frame {
-        self.depth
-            .checked_sub(1)
-            .and_then(|top| self.frames.get(top))
-            .copied()
-            .unwrap_or_default()
+        self.depth.checked_sub(1).and_then(|top| self.frames.get(top)).copied().unwrap_or_default()
     }
 
     /// A member of the open object or an element of the open array is next.
@@ -257,10 +253,7 @@ impl Json {
         let frame = self.top();
         self.in_key = self.key_next && !frame.array;
         let wanted = (self.in_key && frame.place != Place::Elsewhere)
-            || matches!(
-                self.slot,
-                Slot::Model | Slot::Tier | Slot::Finish | Slot::FinishDetail
-            );
+            || matches!(self.slot, Slot::Model | Slot::Tier | Slot::Finish | Slot::FinishDetail);
         match (&mut self.word, wanted) {
             (Some(word), true) => word.clear(),
             (word @ None, true) => *word = Some(Vec::new()),
@@ -311,8 +304,7 @@ impl Json {
     fn keep_usage(&mut self, bytes: &[u8]) {
         // One byte over the limit is kept, so that a cut block is never taken for a whole one.
         let room = (MAX_USAGE + 1).saturating_sub(self.last_usage.len());
-        self.last_usage
-            .extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.last_usage.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     fn end_usage(&mut self) {
@@ -335,14 +327,7 @@ impl Json {
     /// The first usage block and the last whole one.
     pub(super) fn usage(&self) -> Option<(&[u8], &[u8])> {
         let first = self.first_usage.as_deref()?;
-        Some((
-            first,
-            if self.usage_is_whole {
-                &self.last_usage
-            } else {
-                first
-            },
-        ))
+        Some((first, if self.usage_is_whole { &self.last_usage } else { first }))
     }
 
     pub(super) fn model(&self) -> Option<&str> {
@@ -369,9 +354,7 @@ impl Json {
 fn slot(place: Place, key: &[u8]) -> Slot {
     match (place, key) {
         (Place::Root, b"usageMetadata") | (Place::Root | Place::Inner, b"usage") => Slot::Usage,
-        (Place::Root, b"response" | b"message" | b"x_groq" | b"interaction") => {
-            Slot::Enter(Place::Inner)
-        }
+        (Place::Root, b"response" | b"message" | b"x_groq" | b"interaction") => Slot::Enter(Place::Inner),
         (Place::Root, b"choices") => Slot::Choices,
         (Place::Root, b"candidates") => Slot::Enter(Place::Candidate),
         (Place::Root, b"modelVersion") | (Place::Root | Place::Inner, b"model") => Slot::Model,
@@ -380,9 +363,7 @@ fn slot(place: Place, key: &[u8]) -> Slot {
         (Place::Root | Place::Inner | Place::Generated, b"stop_reason")
         | (Place::Choice, b"finish_reason")
         | (Place::Candidate, b"finishReason") => Slot::Finish,
-        (Place::Root | Place::Inner, b"incomplete_details") => {
-            Slot::Enter(Place::IncompleteDetails)
-        }
+        (Place::Root | Place::Inner, b"incomplete_details") => Slot::Enter(Place::IncompleteDetails),
         (Place::IncompleteDetails, b"reason") => Slot::FinishDetail,
         (Place::Root | Place::Inner, b"error") => Slot::Error,
         // What was generated: Responses and Anthropic stream it under `delta`; whole answers have it

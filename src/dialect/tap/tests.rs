@@ -25,40 +25,22 @@ fn a_chat_stream_gives_usage_model_reason_and_text_however_it_is_cut() {
         let (seen, tap) = run(Form::Sse, Dialect::OpenaiChat, CHAT.as_bytes(), cut);
         assert_eq!(seen, CHAT.as_bytes());
         let reported = tap.reported().unwrap();
-        assert_eq!(
-            (reported.usage.input_tokens, reported.usage.output_tokens),
-            (5, 7),
-            "cut {cut}"
-        );
+        assert_eq!((reported.usage.input_tokens, reported.usage.output_tokens), (5, 7), "cut {cut}");
         assert_eq!(reported.service_tier.as_deref(), Some("flex"));
         assert_eq!(tap.model(), Some("gpt-4o-2024-08-06"));
         assert_eq!(tap.finish_reason(), Some("stop"));
         // `Hello` with its quote, and `{}ab`: 10 bytes
-        assert_eq!(
-            tap.estimated(40),
-            Usage {
-                input_tokens: 10,
-                output_tokens: 3,
-                ..Usage::default()
-            }
-        );
+        assert_eq!(tap.estimated(40), Usage { input_tokens: 10, output_tokens: 3, ..Usage::default() });
         assert_eq!(tap.events(), 5);
     }
 }
 
 #[test]
 fn the_usage_chunk_is_taken_out_however_the_stream_is_cut() {
-    let without: String = CHAT
-        .split_inclusive("\n\n")
-        .filter(|event| !event.contains("\"choices\":[]"))
-        .collect();
+    let without: String =
+        CHAT.split_inclusive("\n\n").filter(|event| !event.contains("\"choices\":[]")).collect();
     for cut in 1..=CHAT.len() {
-        let (seen, tap) = run(
-            Form::SseWithoutUsage,
-            Dialect::OpenaiChat,
-            CHAT.as_bytes(),
-            cut,
-        );
+        let (seen, tap) = run(Form::SseWithoutUsage, Dialect::OpenaiChat, CHAT.as_bytes(), cut);
         assert_eq!(String::from_utf8(seen).unwrap(), without, "cut {cut}");
         assert_eq!(tap.reported().unwrap().usage.output_tokens, 7);
     }
@@ -68,10 +50,7 @@ fn the_usage_chunk_is_taken_out_however_the_stream_is_cut() {
 fn a_last_chunk_with_choices_and_usage_stays() {
     let stream = b"data: {\"choices\":[{\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\n";
     for cut in 1..=stream.len() {
-        assert_eq!(
-            run(Form::SseWithoutUsage, Dialect::OpenaiChat, stream, cut).0,
-            stream
-        );
+        assert_eq!(run(Form::SseWithoutUsage, Dialect::OpenaiChat, stream, cut).0, stream);
     }
 }
 
@@ -96,10 +75,7 @@ fn an_event_that_never_ends_is_let_through_and_bounded() {
 #[test]
 fn a_cut_off_event_reaches_the_client() {
     let stream = b"data: {\"choices\":[{}]}\n\ndata: {\"cho";
-    assert_eq!(
-        run(Form::SseWithoutUsage, Dialect::OpenaiChat, stream, 5).0,
-        stream
-    );
+    assert_eq!(run(Form::SseWithoutUsage, Dialect::OpenaiChat, stream, 5).0, stream);
 }
 
 #[test]
@@ -112,14 +88,7 @@ fn anthropic_streams_begin_and_end_with_usage() {
     for cut in 1..stream.len() {
         let (_, tap) = run(Form::Sse, Dialect::Anthropic, stream.as_bytes(), cut);
         let usage = tap.reported().unwrap().usage;
-        assert_eq!(
-            (
-                usage.input_tokens,
-                usage.cached_input_tokens,
-                usage.output_tokens
-            ),
-            (13, 4, 6)
-        );
+        assert_eq!((usage.input_tokens, usage.cached_input_tokens, usage.output_tokens), (13, 4, 6));
         assert_eq!(tap.model(), Some("claude-x"));
         assert_eq!(tap.finish_reason(), Some("end_turn"));
         assert_eq!(tap.estimated(0).output_tokens, 2);
@@ -162,16 +131,15 @@ fn groq_puts_its_usage_aside() {
 fn usage_inside_text_or_at_other_places_is_not_believed() {
     let body = br#"{"choices":[{"message":{"content":"{\"usage\":{\"prompt_tokens\":9}}","usage":{"prompt_tokens":9}}}],"other":{"usage":{"prompt_tokens":9}}}"#;
     for cut in 1..body.len() {
-        assert_eq!(
-            run(Form::Json, Dialect::OpenaiChat, body, cut).1.reported(),
-            None
-        );
+        assert_eq!(run(Form::Json, Dialect::OpenaiChat, body, cut).1.reported(), None);
     }
 }
 
 #[test]
 fn an_absurd_usage_block_is_not_kept_and_what_came_before_it_counts() {
-    let mut stream = b"data: {\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":3}}\n\ndata: {\"usage\":{\"x\":\"".to_vec();
+    let mut stream =
+        b"data: {\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":3}}\n\ndata: {\"usage\":{\"x\":\""
+            .to_vec();
     stream.extend(std::iter::repeat_n(b'y', 1 << 20));
     stream.extend_from_slice(b"\"}}\n\n");
     let (_, tap) = run(Form::Sse, Dialect::OpenaiChat, &stream, 777);
@@ -192,13 +160,9 @@ fn an_error_in_a_stream_is_its_finish_reason() {
 
 #[test]
 fn garbage_yields_nothing() {
-    for garbage in [
-        &b"}}}}]]]\"\\"[..],
-        &[b'{'; 10_000],
-        &[b'['; 10_000],
-        b"\xff\xfe\"usage\":{",
-        b"{\"usage\":{",
-    ] {
+    for garbage in
+        [&b"}}}}]]]\"\\"[..], &[b'{'; 10_000], &[b'['; 10_000], b"\xff\xfe\"usage\":{", b"{\"usage\":{"]
+    {
         let (seen, tap) = run(Form::Json, Dialect::OpenaiChat, garbage, 3);
         assert_eq!(seen, garbage);
         assert_eq!(tap.reported(), None);

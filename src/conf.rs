@@ -1,0 +1,264 @@
+//! The configuration: raw tables as written, resolved once at the edge into what the gateway runs on.
+
+mod raw;
+mod secret;
+mod units;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tollgate_filters::authenticate::{Digest, digest};
+use tollgate_filters::exchange::{Caller, DEFAULT_ORG, Dialect};
+use tollgate_filters::price::Prices;
+use tollgate_filters::route::{Routes, Target, Upstream};
+
+pub(crate) use raw::all_loopback;
+pub use raw::{AuthMode, HttpVersion, KeyStyle, StreamUsage};
+use raw::{RawConf, RawKey, RawModel, RawProvider};
+pub use secret::Secret;
+
+/// The built-in providers and prices are part of the binary, so that no file is needed.
+const PROVIDERS: &str = include_str!("../conf/providers.toml");
+const PRICES: &str = include_str!("../conf/prices.toml");
+
+/// The name of the provider that needs no key and no network.
+pub const DEMO: &str = "demo";
+
+/// The order in which a provider is chosen for what names neither model nor provider.
+const BUILT_IN: [&str; 7] = ["openai", "anthropic", "gemini", "groq", "mistral", "openrouter", DEMO];
+
+/// A configuration that cannot be used: which file, and what is wrong in it.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfError {
+    file: Option<PathBuf>,
+    message: String,
+}
+
+impl fmt::Display for ConfError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            Some(file) => write!(f, "{}: {}", file.display(), self.message.trim_end()),
+            None => f.write_str(self.message.trim_end()),
+        }
+    }
+}
+
+impl ConfError {
+    fn new(message: impl Into<String>) -> Self {
+        Self { file: None, message: message.into() }
+    }
+
+    fn toml(error: &toml::de::Error) -> Self {
+        Self::new(error.to_string())
+    }
+
+    fn at(mut self, file: &Path) -> Self {
+        self.file = Some(file.to_owned());
+        self
+    }
+}
+
+/// Everything that the gateway runs on, resolved and checked.
+#[derive(Debug)]
+pub struct Conf {
+    pub server: Server,
+    pub auth: AuthMode,
+    pub keys: Vec<(Digest, Arc<Caller>)>,
+    /// Providers that are on, in the order in which they are preferred.
+    pub providers: Vec<ProviderConf>,
+    /// Known providers that are off, each with the reason.
+    pub off: BTreeMap<String, String>,
+    pub aliases: HashMap<String, Vec<Target>>,
+    pub prices: Prices,
+    /// What the operator should know although it is no error.
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub listen: Vec<String>,
+    pub admin: Option<String>,
+    pub tls: Option<Tls>,
+    pub data: PathBuf,
+    pub threads: usize,
+    pub work_stealing: bool,
+    pub body_limit: usize,
+    pub upload_limit: u64,
+    pub header_timeout: Duration,
+    pub body_timeout: Duration,
+    pub write_timeout: Duration,
+    pub grace: Duration,
+    pub access_log: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Tls {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// One provider, as data.
+#[derive(Debug, Clone)]
+pub struct ProviderConf {
+    pub name: String,
+    pub base_url: String,
+    pub api_path: String,
+    pub auth: KeyStyle,
+    pub api_key: Option<Secret>,
+    pub dialects: Vec<Dialect>,
+    pub models: Vec<String>,
+    pub stream_usage: StreamUsage,
+    pub http: HttpVersion,
+    pub connect_timeout: Duration,
+    pub read_timeout: Duration,
+}
+
+impl Conf {
+    /// The configuration in `file`, or the embedded defaults where there is none.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfError> {
+        let Some(file) = file else { return Self::parse("") };
+        let text = std::fs::read_to_string(file).map_err(|e| ConfError::new(e.to_string()).at(file))?;
+        Self::parse(&text).map_err(|e| e.at(file))
+    }
+
+    /// The configuration in `text`. Reads the environment where the text refers to it.
+    pub fn parse(text: &str) -> Result<Self, ConfError> {
+        let raw: RawConf = toml::from_str(text).map_err(|e| ConfError::toml(&e))?;
+        let built_in: RawConf = toml::from_str(PROVIDERS).map_err(|e| ConfError::toml(&e))?;
+        let mut prices: Prices = toml::from_str(PRICES).map_err(|e| ConfError::toml(&e))?;
+        prices.extend(raw.prices);
+        let mut notes = Vec::new();
+        let (providers, off) = providers(built_in.providers, raw.providers)?;
+        let aliases = aliases(raw.models, &providers, &off, &mut notes)?;
+        let server = raw.server.resolve()?;
+        Ok(Self {
+            keys: keys(raw.keys)?,
+            auth: server.1,
+            server: server.0,
+            providers,
+            off,
+            aliases,
+            prices,
+            notes,
+        })
+    }
+
+    /// Checks a file that is not a configuration but part of one: the price list.
+    pub fn check_prices(file: &Path) -> Result<(), ConfError> {
+        let text = std::fs::read_to_string(file).map_err(|e| ConfError::new(e.to_string()).at(file))?;
+        toml::from_str::<Prices>(&text).map(drop).map_err(|e| ConfError::toml(&e).at(file))
+    }
+
+    /// What routing needs to know of all this.
+    pub fn routes(&self) -> Routes {
+        let upstream = |p: &ProviderConf| Upstream {
+            name: Arc::from(p.name.as_str()),
+            dialects: p.dialects.iter().copied().collect(),
+            models: p.models.clone(),
+            catalogue: self.prices.models(&p.name).map(str::to_owned).collect(),
+        };
+        Routes::new(
+            self.providers.iter().map(upstream).collect(),
+            self.aliases.clone(),
+            self.off.clone().into_iter().collect(),
+        )
+    }
+}
+
+type Providers = (Vec<ProviderConf>, BTreeMap<String, String>);
+
+fn providers(
+    mut built_in: BTreeMap<String, RawProvider>,
+    configured: BTreeMap<String, RawProvider>,
+) -> Result<Providers, ConfError> {
+    let demo_asked = configured.get(DEMO).is_some_and(|demo| demo.enabled != Some(false));
+    let mut order: Vec<String> = BUILT_IN.iter().map(|name| (*name).to_owned()).collect();
+    order.extend(configured.keys().filter(|name| !BUILT_IN.contains(&name.as_str())).cloned());
+    for (name, own) in configured {
+        let merged = built_in.remove(&name).unwrap_or_default().overridden_by(own);
+        built_in.insert(name, merged);
+    }
+    let (mut on, mut off) = (Vec::new(), BTreeMap::new());
+    for name in order {
+        let Some(raw) = built_in.remove(&name) else { continue };
+        if name == DEMO && !demo_asked && !on.is_empty() {
+            off.insert(name, "a real provider is on, and no [providers.demo] asks for it".to_owned());
+            continue;
+        }
+        match raw.resolve(&name)? {
+            Ok(provider) => on.push(provider),
+            Err(why) => {
+                off.insert(name, why);
+            }
+        }
+    }
+    // The demo stands before custom providers in the order; it yields to them as to the others.
+    if !demo_asked && on.iter().any(|p| p.name != DEMO) && on.iter().any(|p| p.name == DEMO) {
+        on.retain(|p| p.name != DEMO);
+        off.insert(DEMO.to_owned(), "a real provider is on, and no [providers.demo] asks for it".to_owned());
+    }
+    Ok((on, off))
+}
+
+fn aliases(
+    models: BTreeMap<String, RawModel>,
+    providers: &[ProviderConf],
+    off: &BTreeMap<String, String>,
+    notes: &mut Vec<String>,
+) -> Result<HashMap<String, Vec<Target>>, ConfError> {
+    let mut aliases = HashMap::new();
+    for (alias, model) in models {
+        let mut targets = Vec::new();
+        for target in model.targets {
+            if let Some(provider) = providers.iter().position(|p| p.name == target.provider) {
+                targets.push(Target { provider, model: Some(Arc::from(target.model)) });
+            } else if let Some(why) = off.get(&target.provider) {
+                notes.push(format!("models.{alias:?}: target {} is left out: {why}", target.provider));
+            } else {
+                return Err(ConfError::new(format!(
+                    "models.{alias:?}: there is no provider {:?}; add [providers.{}]",
+                    target.provider, target.provider
+                )));
+            }
+        }
+        aliases.insert(alias, targets);
+    }
+    Ok(aliases)
+}
+
+fn keys(raw: Vec<RawKey>) -> Result<Vec<(Digest, Arc<Caller>)>, ConfError> {
+    let mut keys: Vec<(Digest, Arc<Caller>)> = Vec::new();
+    for key in raw {
+        let name = key.name;
+        let secret = Secret::parse(&key.key)
+            .resolve()
+            .map_err(|why| ConfError::new(format!("keys: the key {name:?} cannot be read: {why}")))?;
+        if secret.len() < 16 {
+            return Err(ConfError::new(format!(
+                "keys: the key {name:?} is shorter than 16 characters; that can be guessed"
+            )));
+        }
+        let caller = Caller {
+            org: Arc::from(key.org.as_deref().unwrap_or(DEFAULT_ORG)),
+            user: key.user.map(Arc::from),
+            key: Some(Arc::from(name.as_str())),
+            models: key.models,
+        };
+        let digest = digest(&secret);
+        if let Some((_, other)) = keys.iter().find(|(d, c)| *d == digest || c.key.as_deref() == Some(&*name))
+        {
+            let other = other.key.as_deref().unwrap_or_default();
+            return Err(ConfError::new(format!(
+                "keys: {name:?} and {other:?} have the same name or the same key"
+            )));
+        }
+        keys.push((digest, Arc::new(caller)));
+    }
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests;

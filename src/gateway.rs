@@ -1,0 +1,170 @@
+//! The gateway: what all exchanges share, and how it becomes services of a Pingora server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tollgate_filters::Chain;
+use tollgate_filters::authenticate::Keys;
+use tollgate_filters::exchange::Caller;
+use tollgate_filters::price::Prices;
+
+use crate::conf::{AuthMode, Conf, DEMO, Server, all_loopback};
+use crate::demo;
+use crate::provider::Provider;
+use crate::store::{KeyDirectory, KeyStore, LedgerStats, SqliteLedger, StoreError};
+use crate::telemetry::{Metrics, Record, Recorder};
+
+/// What keeps a gateway from starting, in words for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Conf(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{what}: {source}")]
+    Io { what: &'static str, source: std::io::Error },
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// What all exchanges share. Made once; it starts the threads that book what exchanges used.
+#[derive(Debug)]
+pub struct Gateway {
+    pub(crate) server: Server,
+    pub(crate) chain: Chain,
+    pub(crate) providers: Vec<Provider>,
+    pub(crate) prices: Prices,
+    pub(crate) metrics: Arc<Metrics>,
+    recorder: Recorder,
+    ledger: Arc<SqliteLedger>,
+    draining: AtomicBool,
+    open: bool,
+}
+
+impl Gateway {
+    /// Opens the stores, reads the keys and gets everything ready to serve what `conf` describes.
+    pub fn new(mut conf: Conf) -> Result<Arc<Self>, StartError> {
+        if let Some(demo) = conf.providers.iter_mut().find(|p| p.name == DEMO && p.base_url.is_empty()) {
+            demo.base_url = start_demo()?;
+        }
+        let providers = conf
+            .providers
+            .iter()
+            .map(Provider::new)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(StartError::Conf)?;
+        let routes = conf.routes();
+        let directory = follow_keys(&conf)?;
+        let anyone = Arc::new(Caller::anonymous());
+        let keys = match conf.auth {
+            AuthMode::None => Keys::Open(anyone),
+            AuthMode::Keys => Keys::Required(directory),
+            AuthMode::Auto if all_loopback(&conf.server.listen) => Keys::WhenPresent(anyone, directory),
+            AuthMode::Auto if tollgate_filters::ports::Directory::has_keys(&*directory) => {
+                Keys::Required(directory)
+            }
+            AuthMode::Auto => {
+                return Err(StartError::Conf(format!(
+                    "{} can be reached from other machines, and there is no gateway key: anybody could spend your money. Make one with `tollgate keys create --name NAME`, add a [[keys]] table, or write down `auth = \"none\"` under [server].",
+                    conf.server.listen.join(", ")
+                )));
+            }
+        };
+        let open = match &keys {
+            Keys::Open(_) => true,
+            Keys::WhenPresent(_, directory) => !directory.has_keys(),
+            Keys::Required(_) => false,
+        };
+        let known = conf.providers.iter().flat_map(|p| conf.prices.models(&p.name));
+        let aliased = conf.aliases.values().flatten().filter_map(|t| t.model.as_deref());
+        let metrics =
+            Arc::new(Metrics::new(known.chain(aliased).chain([DEMO]).map(str::to_owned).collect())?);
+        let ledger = Arc::new(SqliteLedger::open(&conf.server.data)?);
+        let recorder = Recorder::start(metrics.clone(), ledger.clone(), conf.server.access_log)
+            .map_err(|source| StartError::Io { what: "the recorder's thread", source })?;
+        Ok(Arc::new(Self {
+            chain: Chain { keys, routes },
+            providers,
+            prices: conf.prices,
+            server: conf.server,
+            metrics,
+            recorder,
+            ledger,
+            draining: AtomicBool::new(false),
+            open,
+        }))
+    }
+
+    /// Whether nobody is asked for a key.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    pub(crate) fn record(&self, record: Record) {
+        self.recorder.record(record);
+    }
+
+    pub(crate) fn ledger_stats(&self) -> LedgerStats {
+        self.ledger.stats()
+    }
+
+    /// Exchanges under way.
+    pub fn in_flight(&self) -> i64 {
+        self.metrics.in_flight.get()
+    }
+
+    /// From now on the gateway says that it is not ready.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Books what is left. To be called when no exchange is under way any more.
+    pub fn close(&self) {
+        self.recorder.close();
+        self.ledger.close();
+    }
+}
+
+/// Reads the stored keys, and keeps up with them on a thread of its own.
+fn follow_keys(conf: &Conf) -> Result<Arc<KeyDirectory>, StartError> {
+    let io = |source| StartError::Io { what: "the thread that follows the gateway keys", source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(io)?;
+    let (directory, store) = runtime.block_on(async {
+        let mut store = KeyStore::open(&conf.server.data).await?;
+        let directory = KeyDirectory::open(conf.keys.clone(), &mut store).await?;
+        Ok::<_, StoreError>((Arc::new(directory), store))
+    })?;
+    let follower = directory.clone();
+    std::thread::Builder::new()
+        .name("keys".to_owned())
+        .spawn(move || runtime.block_on(follower.follow(store)))
+        .map_err(io)?;
+    Ok(directory)
+}
+
+/// Starts the built-in provider on a loopback port of its own; returns its base URL.
+fn start_demo() -> Result<String, StartError> {
+    let io = |source| StartError::Io { what: "the demo provider", source };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(io)?;
+    listener.set_nonblocking(true).map_err(io)?;
+    let address = listener.local_addr().map_err(io)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
+    let spawn = std::thread::Builder::new().name("demo".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => demo::serve(listener).await,
+                Err(why) => tracing::error!(%why, "the demo provider cannot listen"),
+            }
+        });
+    });
+    spawn.map_err(io)?;
+    Ok(format!("http://{address}"))
+}
+
+/// How often a draining gateway looks whether it is idle.
+pub(crate) const DRAIN_POLL: Duration = Duration::from_millis(20);

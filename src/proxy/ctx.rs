@@ -1,0 +1,146 @@
+//! What is known of one exchange while it runs.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use pingora::{Error, ErrorType};
+use tollgate_filters::authenticate::Credential;
+use tollgate_filters::error::Error as Refusal;
+use tollgate_filters::exchange::{Caller, Dialect, Operation};
+use tollgate_filters::facts::Facts;
+use tollgate_filters::route::{Plan, Target};
+use tollgate_filters::usage::Row;
+use uuid::Uuid;
+
+use crate::dialect::tap::Tap;
+
+pub struct Ctx {
+    pub(super) id: String,
+    pub(super) started: Instant,
+    /// Milliseconds since 1970.
+    pub(super) time: u64,
+    pub(super) client: Option<IpAddr>,
+    pub(super) client_request_id: Option<String>,
+    pub(super) traceparent: Option<String>,
+    pub(super) asked: Option<(Dialect, Operation)>,
+    pub(super) path: Path,
+    pub(super) caller: Option<Arc<Caller>>,
+    /// The client's own provider key, for providers that are asked with it.
+    pub(super) provider_key: Option<Credential>,
+    pub(super) model_asked: Option<Arc<str>>,
+    pub(super) facts: Option<Facts>,
+    pub(super) body: Body,
+    pub(super) plan: Plan,
+    /// Index into the plan.
+    pub(super) target: usize,
+    /// A pooled connection turned out dead and the target is tried once more on a new one.
+    pub(super) reconnected: bool,
+    pub(super) attempt: Option<Attempt>,
+    /// The attempts that are over.
+    pub(super) rows: Vec<Row>,
+    pub(super) total_disagrees: bool,
+    /// Why the gateway itself refuses or ends the exchange.
+    pub(super) refusal: Option<Refusal>,
+    pub(super) first_byte: Option<Duration>,
+    pub(super) response_bytes: u64,
+}
+
+/// Where the request points, in the provider's own terms as far as they are known.
+#[derive(Default)]
+pub(super) struct Path {
+    /// Without the provider prefix.
+    pub(super) text: String,
+    /// With its `?`, without the credential.
+    pub(super) query: String,
+    /// The path stood behind a provider's prefix.
+    pub(super) native: bool,
+    /// The model as it stands in the path (Gemini).
+    pub(super) model: Option<String>,
+}
+
+/// The request's body.
+#[derive(Default)]
+pub(super) enum Body {
+    #[default]
+    None,
+    /// Read as a whole, because its facts are needed.
+    Whole(Bytes),
+    /// Passed on as it comes; so many bytes so far.
+    Streamed(u64),
+}
+
+/// One try of a target, from when its request goes up.
+pub(super) struct Attempt {
+    pub(super) target: Target,
+    pub(super) started: Instant,
+    pub(super) time: u64,
+    pub(super) request_bytes: u64,
+    pub(super) response_bytes: u64,
+    /// The provider's; 0 until it has sent one.
+    pub(super) status: u16,
+    pub(super) first_byte: Option<Duration>,
+    pub(super) tap: Option<Tap>,
+    /// The whole body that goes up, until it has.
+    pub(super) body: Option<Bytes>,
+    /// The gateway asked for usage and takes the chunk out again.
+    pub(super) asks_for_usage: bool,
+}
+
+impl Ctx {
+    pub(super) fn new() -> Self {
+        Self {
+            id: Uuid::now_v7().to_string(),
+            started: Instant::now(),
+            time: now(),
+            client: None,
+            client_request_id: None,
+            traceparent: None,
+            asked: None,
+            path: Path::default(),
+            caller: None,
+            provider_key: None,
+            model_asked: None,
+            facts: None,
+            body: Body::None,
+            plan: Plan { targets: Vec::new() },
+            target: 0,
+            reconnected: false,
+            attempt: None,
+            rows: Vec::new(),
+            total_disagrees: false,
+            refusal: None,
+            first_byte: None,
+            response_bytes: 0,
+        }
+    }
+
+    /// The dialect that the client is answered in.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.asked.map_or(Dialect::OpenaiChat, |(dialect, _)| dialect)
+    }
+
+    pub(super) fn current(&self) -> Option<&Target> {
+        self.plan.targets.get(self.target)
+    }
+
+    pub(super) fn has_next_target(&self) -> bool {
+        self.target + 1 < self.plan.targets.len()
+    }
+
+    /// Ends the exchange with `refusal`; the error that Pingora gets only carries it to `fail.rs`.
+    pub(super) fn fail(&mut self, refusal: Refusal) -> Box<Error> {
+        let status = refusal.kind.status();
+        self.refusal = Some(refusal);
+        let mut error = Error::new(ErrorType::HTTPStatus(status));
+        error.set_retry(false);
+        error
+    }
+}
+
+pub(super) fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,123 @@
+//! The one place where an error becomes bytes, in the client's own dialect.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use pingora::http::ResponseHeader;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora_proxy::{FailToProxy, Session};
+use tollgate_filters::error::{Error as Refusal, Kind};
+use tracing::debug;
+
+use super::ctx::Ctx;
+use super::{body, response, upstream};
+use crate::dialect;
+use crate::gateway::Gateway;
+
+/// How long a refused client may go on sending what nobody reads.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Ends a failed exchange: with an error answer while nothing has been sent; with an error event in a
+/// stream that has begun; otherwise by breaking off, so that the client cannot take a part for the whole.
+pub(super) async fn answer(
+    gateway: &Gateway,
+    session: &mut Session,
+    e: &Error,
+    ctx: &mut Ctx,
+) -> FailToProxy {
+    let gone = |ctx: &Ctx| FailToProxy {
+        error_code: if ctx.refusal.is_some() { 400 } else { 0 },
+        can_reuse_downstream: false,
+    };
+    let Some(refusal) = ctx.refusal.clone().or_else(|| refusal(gateway, e, ctx)) else { return gone(ctx) };
+    ctx.refusal = Some(refusal.clone());
+    if session.response_written().is_some_and(|header| !header.status.is_informational()) {
+        end_begun_answer(session, &refusal, ctx).await;
+        return gone(ctx);
+    }
+    let status = refusal.kind.status();
+    if let Err(why) = write_error(session, &refusal, ctx).await {
+        debug!(%why, "the client did not take the error answer");
+        return gone(ctx);
+    }
+    let done = session.as_mut().is_body_done() || body::linger(session.as_mut(), LINGER).await;
+    FailToProxy { error_code: status, can_reuse_downstream: done }
+}
+
+/// What to tell the client; `None` where the client is the one that left.
+fn refusal(gateway: &Gateway, e: &Error, ctx: &Ctx) -> Option<Refusal> {
+    let provider = upstream::provider(gateway, ctx).map_or("the provider", |p| &*p.name);
+    match (e.esource(), e.etype()) {
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => {
+            Some(Refusal::new(Kind::SlowClient, "The request body did not arrive in time."))
+        }
+        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => {
+            Some(Refusal::invalid("The request header is not valid HTTP."))
+        }
+        (ErrorSource::Downstream, _) => None,
+        (
+            _,
+            ErrorType::ReadTimedout
+            | ErrorType::ConnectTimedout
+            | ErrorType::TLSHandshakeTimedout
+            | ErrorType::WriteTimedout,
+        ) => Some(
+            Refusal::new(Kind::GatewayTimeout, format!("`{provider}` did not answer in time."))
+                .code("provider_timeout"),
+        ),
+        (
+            _,
+            ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError
+            | ErrorType::SocketError,
+        ) => Some(
+            Refusal::new(Kind::BadGateway, format!("`{provider}` cannot be reached."))
+                .code("provider_unreachable"),
+        ),
+        (_, ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert) => Some(
+            Refusal::new(Kind::BadGateway, format!("The TLS handshake with `{provider}` failed."))
+                .code("provider_unreachable"),
+        ),
+        (ErrorSource::Upstream, _) => Some(
+            Refusal::new(Kind::BadGateway, format!("`{provider}` broke off its answer."))
+                .code("provider_broke_off"),
+        ),
+        _ => Some(Refusal::new(Kind::Internal, "The gateway failed; its log says more.")),
+    }
+}
+
+async fn write_error(session: &mut Session, refusal: &Refusal, ctx: &mut Ctx) -> Result<()> {
+    let body = dialect::error_body(ctx.dialect(), refusal, &ctx.id);
+    let mut header = ResponseHeader::build(refusal.kind.status(), Some(8))?;
+    header.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
+    header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+    if refusal.kind == Kind::Unauthenticated {
+        header.insert_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))?;
+    }
+    response::own_request_id(&mut header, ctx)?;
+    if !session.as_mut().is_body_done() {
+        // What is left of the body may be longer than anybody cares to read.
+        session.set_keepalive(None);
+    }
+    ctx.response_bytes = body.len() as u64;
+    session.write_response_header(Box::new(header), false).await?;
+    session.write_response_body(Some(body), true).await
+}
+
+async fn end_begun_answer(session: &mut Session, refusal: &Refusal, ctx: &mut Ctx) {
+    let Some(tap) =
+        ctx.attempt.as_ref().and_then(|attempt| attempt.tap.as_ref()).filter(|tap| tap.is_stream())
+    else {
+        return session.as_mut().shutdown().await;
+    };
+    // An event that was cut off is ended first, so that the error is one of its own.
+    let mut last = if tap.at_boundary() { Vec::new() } else { b"\n\n".to_vec() };
+    last.extend_from_slice(&dialect::error_event(ctx.dialect(), refusal, &ctx.id, tap.events()));
+    ctx.response_bytes += last.len() as u64;
+    if let Err(why) = session.write_response_body(Some(Bytes::from(last)), true).await {
+        debug!(%why, "the client did not take the end of its stream");
+    }
+}

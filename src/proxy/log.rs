@@ -1,0 +1,152 @@
+//! The end of an attempt and of an exchange: what was used, what it cost, and who is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::{Error, ErrorSource};
+use pingora_proxy::Session;
+use tollgate_filters::exchange::{Caller, Operation};
+use tollgate_filters::usage::{Reported, Row, Usage};
+
+use super::ctx::{Attempt, Body, Ctx};
+use crate::gateway::Gateway;
+use crate::telemetry::Record;
+
+/// The exchange is over, however it went.
+pub(super) fn settle(gateway: &Gateway, session: &Session, e: Option<&Error>, ctx: &mut Ctx) {
+    gateway.metrics.in_flight.dec();
+    end_attempt(gateway, ctx, e, e.is_none());
+    let request = session.req_header();
+    let request_bytes = match &ctx.body {
+        Body::None => 0,
+        Body::Whole(body) => body.len() as u64,
+        Body::Streamed(seen) => *seen,
+    };
+    gateway.record(Record {
+        request_id: std::mem::take(&mut ctx.id),
+        time: ctx.time,
+        client: ctx.client,
+        client_request_id: ctx.client_request_id.take(),
+        traceparent: ctx.traceparent.take(),
+        method: request.method.clone(),
+        path: std::mem::take(&mut ctx.path.text),
+        caller: ctx.caller.take(),
+        asked: ctx.asked,
+        status: session.response_written().map_or(0, |header| header.status.as_u16()),
+        error: ctx
+            .refusal
+            .as_ref()
+            .map(|r| r.message.to_string())
+            .or_else(|| e.map(|e| reason(e).to_owned())),
+        duration: ctx.started.elapsed(),
+        ttfb: ctx.first_byte,
+        request_bytes,
+        response_bytes: ctx.response_bytes,
+        rows: std::mem::take(&mut ctx.rows),
+        total_disagrees: ctx.total_disagrees,
+    });
+}
+
+/// Books the current attempt, if there is one. `complete` says that its answer has ended as it should.
+pub(super) fn end_attempt(gateway: &Gateway, ctx: &mut Ctx, e: Option<&Error>, complete: bool) {
+    let Some(attempt) = ctx.attempt.take() else { return };
+    let Some((dialect, operation)) = ctx.asked else { return };
+    let Some(provider) = gateway.providers.get(attempt.target.provider) else { return };
+    let tap = attempt.tap.as_ref();
+    let used = used(&attempt, operation, complete);
+    ctx.total_disagrees |= used.reported.total_disagrees;
+    let answered = tap.and_then(|tap| tap.model());
+    let names = [answered, attempt.target.model.as_deref()].into_iter().flatten();
+    let cost = if used.known { gateway.prices.cost(&provider.name, names, &used.reported) } else { None };
+    let anonymous;
+    let caller = if let Some(caller) = &ctx.caller {
+        caller
+    } else {
+        anonymous = Arc::new(Caller::anonymous());
+        &anonymous
+    };
+    let row = Row {
+        request_id: ctx.id.clone(),
+        attempt: u32::try_from(ctx.rows.len() + 1).unwrap_or(u32::MAX),
+        time: attempt.time,
+        org: caller.org.clone(),
+        user: caller.user.clone(),
+        key: caller.key.clone(),
+        dialect,
+        operation,
+        provider: provider.name.clone(),
+        model_asked: ctx.model_asked.clone(),
+        model_answered: answered.map(Arc::from),
+        status: attempt.status,
+        stream: tap.is_some_and(|tap| tap.is_stream()),
+        finish_reason: tap
+            .and_then(|tap| tap.finish_reason())
+            .filter(|_| operation.generates())
+            .map(Arc::from),
+        error: e.map(|e| Arc::from(reason(e))),
+        usage: used.reported.usage,
+        measured: used.measured,
+        cost,
+        ttfb_ms: attempt.first_byte.map(millis),
+        duration_ms: millis(attempt.started.elapsed()),
+        request_bytes: attempt.request_bytes,
+        response_bytes: attempt.response_bytes,
+        model: attempt.target.model.clone(),
+    };
+    ctx.rows.push(row);
+}
+
+struct Used {
+    reported: Reported,
+    measured: bool,
+    /// Whether the tokens say what was used, so that a cost can be told from them.
+    known: bool,
+}
+
+fn used(attempt: &Attempt, operation: Operation, complete: bool) -> Used {
+    let reported = attempt.tap.as_ref().and_then(|tap| tap.reported());
+    let refused = attempt.status >= 300;
+    match (reported, complete) {
+        (Some(reported), true) => Used { reported, measured: true, known: true },
+        // An answer that was refused, or looked up, used nothing.
+        _ if refused => Used { reported: Reported::default(), measured: true, known: true },
+        (reported, _) if operation.generates() => {
+            // What the provider had said before it broke off (Anthropic: the input), and what was seen of the output.
+            let seen = attempt.tap.as_ref().map(|tap| tap.estimated(attempt.request_bytes));
+            let seen = seen.unwrap_or_else(|| only_input(attempt.request_bytes));
+            let reported = match reported {
+                Some(mut said) => {
+                    said.usage.output_tokens = said.usage.output_tokens.max(seen.output_tokens);
+                    said
+                }
+                None => Reported { usage: seen, ..Reported::default() },
+            };
+            Used { reported, measured: false, known: true }
+        }
+        (Some(reported), false) => Used { reported, measured: false, known: true },
+        // Files, audio, images without a usage block: there is nothing to count, and no price to be had from it.
+        (None, complete) => Used { reported: Reported::default(), measured: complete, known: false },
+    }
+}
+
+/// The request went up and nothing came back.
+fn only_input(request_bytes: u64) -> Usage {
+    Usage { input_tokens: request_bytes.div_ceil(4), ..Usage::default() }
+}
+
+/// What broke the exchange off, in a word.
+fn reason(e: &Error) -> &'static str {
+    match e.esource() {
+        ErrorSource::Downstream => "client_left",
+        ErrorSource::Upstream => e.etype().as_str(),
+        ErrorSource::Internal | ErrorSource::Unset => match e.etype() {
+            pingora::ErrorType::HTTPStatus(_) => "refused",
+            other => other.as_str(),
+        },
+    }
+}
+
+/// Milliseconds, to the microsecond.
+fn millis(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,237 @@
+//! What a request asks for, who asks, and where it goes.
+
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, UPGRADE};
+use http::{HeaderMap, Method};
+use pingora_proxy::Session;
+use tollgate_filters::authenticate::{Credential, KEY_PREFIX};
+use tollgate_filters::error::{Error, Kind};
+use tollgate_filters::exchange::{Caller, Dialect, Operation};
+use tollgate_filters::facts::Facts;
+use tollgate_filters::route::Plan;
+
+use super::body;
+use super::ctx::{Body, Ctx, Path};
+use crate::dialect::path::{Asked, Sdk, classify, is_plain, percent_decode};
+use crate::front;
+use crate::gateway::Gateway;
+
+/// The gateway's own credential where `Authorization` and its kin carry the provider's.
+const OWN_KEY: &str = "x-tollgate-key";
+/// Names the provider of a request that names no model.
+const PROVIDER: &str = "x-tollgate-provider";
+/// What is kept of an id that a client sends, for the log.
+const MAX_ID: usize = 256;
+
+/// A request has come: notes what the log will want to know, and sets the client's time-outs.
+pub(super) fn arrive(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx) {
+    front::header_is_read();
+    ctx.client = session.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip);
+    let headers = &session.req_header().headers;
+    let id =
+        |name| headers.get(name).and_then(|v| v.to_str().ok()).map(|v| v[..v.len().min(MAX_ID)].to_owned());
+    ctx.client_request_id = id("x-request-id");
+    ctx.traceparent = id("traceparent");
+    session.set_read_timeout(Some(gateway.server.body_timeout));
+    session.set_write_timeout(Some(gateway.server.write_timeout));
+}
+
+/// Everything that is decided before the request goes up. Strangers are turned away before their
+/// body is read.
+pub(super) async fn decide(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx) -> Result<(), Error> {
+    let provider = understand(gateway, session, ctx)?;
+    let (dialect, operation) = ctx.asked.ok_or_else(|| no_such_path(&ctx.path.text))?;
+    admit(gateway, session, ctx)?;
+    if session.req_header().headers.contains_key(UPGRADE) {
+        return Err(Error::invalid("WebSockets are not served: their tokens could not be counted yet."));
+    }
+    read_body(gateway, session, ctx, operation).await?;
+    let in_path = ctx.path.model.as_deref().map(|model| percent_decode(model).into_owned());
+    let named = in_path.or_else(|| ctx.facts.as_ref().and_then(|f| f.model.as_ref()).map(|m| m.name.clone()));
+    ctx.plan = plan(gateway, caller(ctx)?, provider, named.as_deref(), dialect, operation)?;
+    ctx.model_asked = named.map(Arc::from);
+    Ok(())
+}
+
+/// Reads path and headers. Returns the provider that they address, if they do.
+fn understand(gateway: &Gateway, session: &Session, ctx: &mut Ctx) -> Result<Option<usize>, Error> {
+    let request = session.req_header();
+    let headers = &request.headers;
+    let raw = std::str::from_utf8(request.raw_path())
+        .map_err(|_| Error::invalid("The request path is not UTF-8."))?;
+    let (path, query) = raw.split_once('?').unwrap_or((raw, ""));
+    ctx.path.text = path.to_owned();
+    let (query, key_in_query) = without_key(query);
+    let sdk = if headers.contains_key("anthropic-version") {
+        Sdk::Anthropic
+    } else if headers.contains_key("x-goog-api-key") || key_in_query.is_some() {
+        Sdk::Gemini
+    } else {
+        Sdk::Unknown
+    };
+    let (mut provider, mut native, mut rest) = (None, false, path);
+    if let Some((name, _)) = path.strip_prefix('/').and_then(|p| p.split_once('/'))
+        && gateway.chain.routes.is_provider(name)
+    {
+        // The dialect first, so that even the refusal is in it.
+        rest = &path[1 + name.len()..];
+        ctx.asked = classify(&request.method, rest, sdk).map(|asked| (asked.dialect, asked.operation));
+        provider = Some(gateway.chain.routes.provider(name)?);
+        native = true;
+    }
+    let asked = classify(&request.method, rest, sdk);
+    ctx.asked = asked.as_ref().map(|a| (a.dialect, a.operation));
+    if !is_plain(path) {
+        return Err(Error::invalid(
+            "The request path has empty or dot segments, or escapes that need not be there; write it plainly.",
+        ));
+    }
+    let asked = match asked {
+        Some(asked) => asked,
+        // Behind its prefix a provider may have paths without a version.
+        None if native => Asked { dialect: Dialect::OpenaiChat, operation: Operation::Other, model: None },
+        None => return Err(no_such_path(path)),
+    };
+    ctx.asked = Some((asked.dialect, asked.operation));
+    if let Some(name) = headers.get(PROVIDER).filter(|_| provider.is_none()) {
+        provider = Some(gateway.chain.routes.provider(name.to_str().unwrap_or_default())?);
+    }
+    ctx.path = Path { text: rest.to_owned(), query, native, model: asked.model.map(str::to_owned) };
+    ctx.provider_key = credential(headers, key_in_query);
+    Ok(provider)
+}
+
+/// Finds out who asks. Afterwards `provider_key` is the client's own provider key or nothing: the
+/// gateway's credential never goes up.
+fn admit(gateway: &Gateway, session: &Session, ctx: &mut Ctx) -> Result<(), Error> {
+    let own = session.get_header(OWN_KEY).and_then(|v| v.to_str().ok()).map(Credential::new);
+    let caller = gateway.chain.admit(own.as_ref().or(ctx.provider_key.as_ref()))?;
+    let used_for_gateway = own.is_none() && caller.key.is_some();
+    ctx.provider_key =
+        ctx.provider_key.take().filter(|key| !used_for_gateway && !key.expose().starts_with(KEY_PREFIX));
+    ctx.caller = Some(caller);
+    Ok(())
+}
+
+/// Reads the body where its facts are needed: it names a model, or is JSON and may name one.
+async fn read_body(
+    gateway: &Gateway,
+    session: &mut Session,
+    ctx: &mut Ctx,
+    operation: Operation,
+) -> Result<(), Error> {
+    let is_json = session
+        .get_header(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"application/json"));
+    let post = session.req_header().method == Method::POST;
+    if !(operation.names_model() || post && is_json) {
+        body::check_declared_length(session, gateway.server.upload_limit)?;
+        ctx.body = Body::Streamed(0);
+        return Ok(());
+    }
+    let bytes = body::read(session, gateway.server.body_limit, gateway.server.body_timeout).await?;
+    if !bytes.is_empty() || operation.names_model() {
+        ctx.facts = Some(Facts::scan(&bytes, operation.names_model())?);
+    }
+    ctx.body = Body::Whole(bytes);
+    Ok(())
+}
+
+fn plan(
+    gateway: &Gateway,
+    caller: &Caller,
+    provider: Option<usize>,
+    model: Option<&str>,
+    dialect: Dialect,
+    operation: Operation,
+) -> Result<Plan, Error> {
+    let chain = &gateway.chain;
+    match (provider, model) {
+        (Some(provider), model) => {
+            chain.decide_for_provider(caller, provider, model, operation == Operation::Models)
+        }
+        (None, Some(model)) => chain.decide(caller, model, dialect),
+        (None, None) if operation.names_model() => {
+            Err(Error::invalid("`model` is missing: name the model to ask.")
+                .param("model")
+                .code("missing_model"))
+        }
+        (None, None) => {
+            let provider = chain.routes.default_provider(dialect)?;
+            chain.decide_for_provider(caller, provider, None, operation == Operation::Models)
+        }
+    }
+}
+
+fn caller(ctx: &Ctx) -> Result<&Caller, Error> {
+    ctx.caller.as_deref().ok_or_else(|| Error::new(Kind::Internal, "The exchange has no caller."))
+}
+
+fn no_such_path(path: &str) -> Error {
+    Error::new(
+        Kind::NotFound,
+        format!(
+            "`{path}` is no path of this gateway. It serves /v1/…, /v1beta/… and /PROVIDER/…, such as /v1/chat/completions."
+        ),
+    )
+}
+
+/// The credential, wherever an SDK puts it.
+fn credential(headers: &HeaderMap, in_query: Option<String>) -> Option<Credential> {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    let bearer = headers
+        .get(AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    bearer
+        .or_else(|| text("x-api-key"))
+        .or_else(|| text("x-goog-api-key"))
+        .map(str::to_owned)
+        .or(in_query)
+        .map(Credential::new)
+}
+
+/// The query with its `?` but without `key=…`, and that key. Other parameters stay byte for byte.
+fn without_key(query: &str) -> (String, Option<String>) {
+    if query.is_empty() {
+        return (String::new(), None);
+    }
+    let (keys, others): (Vec<&str>, Vec<&str>) = query.split('&').partition(|p| p.starts_with("key="));
+    let key = keys.first().map(|p| percent_decode(&p["key=".len()..]).into_owned());
+    let query = if others.is_empty() { String::new() } else { format!("?{}", others.join("&")) };
+    (query, key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_found_where_an_sdk_puts_it() {
+        for (name, value) in [
+            ("authorization", "Bearer k1"),
+            ("authorization", "bearer  k1"),
+            ("x-api-key", "k1"),
+            ("x-goog-api-key", "k1"),
+        ] {
+            let headers = HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
+            assert_eq!(credential(&headers, None), Some(Credential::new("k1")), "{name}");
+        }
+        assert_eq!(credential(&HeaderMap::new(), Some("k1".to_owned())), Some(Credential::new("k1")));
+        let basic = HeaderMap::from_iter([(AUTHORIZATION, "Basic eDp5".parse().unwrap())]);
+        assert_eq!(credential(&basic, None), None);
+    }
+
+    #[test]
+    fn the_key_leaves_the_query_and_nothing_else_does() {
+        assert_eq!(
+            without_key("alt=sse&key=a%2Db&x=%20"),
+            ("?alt=sse&x=%20".to_owned(), Some("a-b".to_owned()))
+        );
+        assert_eq!(without_key("key=a&key=b"), (String::new(), Some("a".to_owned())));
+        assert_eq!(without_key("monkey=a"), ("?monkey=a".to_owned(), None));
+    }
+}

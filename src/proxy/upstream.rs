@@ -1,0 +1,224 @@
+//! One attempt: connecting to a target, the request that goes up, and whether the next target is tried.
+
+use std::time::Instant;
+
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, TRANSFER_ENCODING, VIA,
+};
+use http::{HeaderValue, StatusCode};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora_proxy::Session;
+use tollgate_filters::error::{Error as Refusal, Kind};
+use tollgate_filters::exchange::Operation;
+
+use super::ctx::{Attempt, Body, Ctx, now};
+use super::log;
+use crate::gateway::Gateway;
+use crate::provider::Provider;
+
+/// What a client sends to the gateway and to nobody behind it.
+const CREDENTIALS: [&str; 3] = ["authorization", "x-api-key", "x-goog-api-key"];
+/// Who the client is and which way it came, as proxies in front say it.
+const FORWARDING: [&str; 5] =
+    ["x-real-ip", "cf-connecting-ip", "true-client-ip", "x-client-ip", "x-cluster-client-ip"];
+const FORWARDING_PREFIXES: [&str; 3] = ["x-forwarded-", "x-tollgate-", "x-envoy-"];
+
+/// Where the current target is.
+pub(super) async fn peer(gateway: &Gateway, ctx: &Ctx) -> std::result::Result<Box<HttpPeer>, Refusal> {
+    provider(gateway, ctx)?.peer().await
+}
+
+pub(super) fn provider<'a>(gateway: &'a Gateway, ctx: &Ctx) -> std::result::Result<&'a Provider, Refusal> {
+    let target = ctx.current().and_then(|target| gateway.providers.get(target.provider));
+    target.ok_or_else(|| Refusal::new(Kind::Internal, "The plan has no target."))
+}
+
+/// The target refuses connections or cannot be reached: the next one, if there is one.
+pub(super) fn not_connected(gateway: &Gateway, ctx: &mut Ctx, mut e: Box<Error>) -> Box<Error> {
+    if let Ok(provider) = provider(gateway, ctx) {
+        provider.address_failed();
+    }
+    move_on(ctx, &mut e, true);
+    e
+}
+
+pub(super) fn connected(gateway: &Gateway, ctx: &Ctx, reused: bool) {
+    if let Ok(provider) = provider(gateway, ctx) {
+        gateway.metrics.connected(&provider.name, reused);
+    }
+}
+
+/// Makes the client's request the provider's: its path, its host, its credential, its body's length.
+/// Everything else goes up as it came.
+pub(super) fn request(
+    gateway: &Gateway,
+    session: &Session,
+    request: &mut RequestHeader,
+    ctx: &mut Ctx,
+) -> std::result::Result<(), Refusal> {
+    log::end_attempt(gateway, ctx, None, false);
+    let provider = provider(gateway, ctx)?;
+    let (dialect, operation) = ctx.asked.unwrap_or((ctx.dialect(), Operation::Other));
+    let Some(target) = ctx.current().cloned() else {
+        return Err(Refusal::new(Kind::Internal, "The plan has no target."));
+    };
+
+    let path = path(provider, ctx, target.model.as_deref());
+    request.set_raw_path(path.as_bytes()).map_err(|_| Refusal::invalid("The request path is not valid."))?;
+    strip(request);
+    insert(request, HOST, provider.host().clone());
+    if let Some((name, value)) = provider.key_header(dialect, ctx.provider_key.as_ref())? {
+        insert(request, name, value);
+    }
+
+    let asks_for_usage = operation == Operation::Chat
+        && provider.must_be_asked_for_usage()
+        && ctx.facts.as_ref().is_some_and(|facts| facts.stream && !facts.asked_for_usage());
+    let body = match &ctx.body {
+        Body::Whole(body) => {
+            let model = target.model.as_deref();
+            let body = ctx
+                .facts
+                .as_ref()
+                .map_or_else(|| body.clone(), |facts| facts.splice(body, model, asks_for_usage));
+            request.remove_header(&TRANSFER_ENCODING);
+            request.remove_header(&EXPECT);
+            insert(request, CONTENT_LENGTH, HeaderValue::from(body.len()));
+            Some(body)
+        }
+        Body::None | Body::Streamed(_) => None,
+    };
+    if is_metered(session, operation) {
+        // The tap reads what the provider sends; SDKs take an answer that is not compressed as well.
+        insert(request, ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    ctx.attempt = Some(Attempt {
+        target,
+        started: Instant::now(),
+        time: now(),
+        request_bytes: body.as_ref().map_or(0, |body| body.len() as u64),
+        response_bytes: 0,
+        status: 0,
+        first_byte: None,
+        tap: None,
+        body,
+        asks_for_usage,
+    });
+    Ok(())
+}
+
+/// Whether the answer may hold usage of this very request. Looking something up again (a stored
+/// response, a batch) does not use it again, and counting tokens uses none.
+pub(super) fn is_metered(session: &Session, operation: Operation) -> bool {
+    let request = session.req_header();
+    let batch = || std::str::from_utf8(request.raw_path()).is_ok_and(|path| path.contains("/batches"));
+    request.method == http::Method::POST
+        && !matches!(operation, Operation::CountTokens | Operation::Models)
+        && !batch()
+}
+
+fn path(provider: &Provider, ctx: &Ctx, model: Option<&str>) -> String {
+    let mut path = provider.path(&ctx.path.text, ctx.dialect(), ctx.path.native).into_owned();
+    if let (Some(old), Some(new)) = (&ctx.path.model, model)
+        && crate::dialect::path::percent_decode(old) != new
+    {
+        // A tuned model brings its own collection along.
+        let named = if new.starts_with("tunedModels/") { new.to_owned() } else { format!("models/{new}") };
+        path = path.replacen(&format!("models/{old}:"), &format!("{named}:"), 1);
+    }
+    path.push_str(&ctx.path.query);
+    path
+}
+
+/// Takes out what is between the client and the gateway.
+fn strip(request: &mut RequestHeader) {
+    for name in CREDENTIALS.iter().chain(&FORWARDING) {
+        request.remove_header(*name);
+    }
+    for name in [COOKIE, FORWARDED, VIA] {
+        request.remove_header(&name);
+    }
+    let prefixed =
+        |name: &&HeaderName| FORWARDING_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
+    let found: Vec<HeaderName> = request.headers.keys().filter(prefixed).cloned().collect();
+    for name in found {
+        request.remove_header(&name);
+    }
+}
+
+fn insert(request: &mut RequestHeader, name: impl pingora::http::IntoCaseHeaderName, value: HeaderValue) {
+    // Name and value are valid already, so there is nothing that could fail.
+    let _ = request.insert_header(name, value);
+}
+
+/// Judges the answer's status: one that another target may better, while there is one, is not passed on.
+pub(super) fn judge(session: &Session, response: &ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+    if let Some(attempt) = &mut ctx.attempt {
+        attempt.status = response.status.as_u16();
+    }
+    let retryable = response.status == StatusCode::TOO_MANY_REQUESTS || response.status.is_server_error();
+    if !retryable || !ctx.has_next_target() || !can_send_again(session, ctx) {
+        return Ok(());
+    }
+    let mut e = Error::explain(ErrorType::HTTPStatus(response.status.as_u16()), "another target is tried");
+    e.as_up();
+    move_on(ctx, &mut e, true);
+    Err(e)
+}
+
+/// An attempt broke off. Before anything has reached the client, another target may answer; on a
+/// pooled connection that turned out dead, the same one.
+pub(super) fn broke_off(
+    gateway: &Gateway,
+    session: &mut Session,
+    mut e: Box<Error>,
+    ctx: &mut Ctx,
+    reused: bool,
+) -> Box<Error> {
+    let judged = matches!(e.etype(), ErrorType::HTTPStatus(_)) && e.retry();
+    if judged {
+        return e;
+    }
+    e.set_retry(false);
+    let upstream = *e.esource() == ErrorSource::Upstream;
+    if !upstream || session.response_written().is_some() || !can_send_again(session, ctx) {
+        return e;
+    }
+    let answered = ctx.attempt.as_ref().is_some_and(|attempt| attempt.status != 0);
+    let dead_connection = matches!(
+        e.etype(),
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError | ErrorType::H2Error
+    );
+    if reused && dead_connection && !answered && !ctx.reconnected {
+        // It was closed while it was idle: the request never reached anybody.
+        ctx.reconnected = true;
+        ctx.attempt = None;
+        e.set_retry(true);
+        return e;
+    }
+    if ctx.has_next_target() {
+        log::end_attempt(gateway, ctx, Some(&e), false);
+        move_on(ctx, &mut e, true);
+    }
+    e
+}
+
+fn can_send_again(session: &Session, ctx: &Ctx) -> bool {
+    match ctx.body {
+        Body::None | Body::Whole(_) => true,
+        Body::Streamed(_) => !session.as_ref().retry_buffer_truncated(),
+    }
+}
+
+/// On to the next target, if there is one.
+fn move_on(ctx: &mut Ctx, e: &mut Error, retry: bool) {
+    if retry && ctx.has_next_target() {
+        ctx.target += 1;
+        ctx.reconnected = false;
+        e.set_retry(true);
+    } else {
+        e.set_retry(false);
+    }
+}

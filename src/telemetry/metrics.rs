@@ -1,0 +1,227 @@
+//! Prometheus metrics. Labels come from closed sets: a client cannot make new time series.
+
+use std::collections::HashSet;
+
+use prometheus::core::Collector;
+use prometheus::{
+    CounterVec, Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
+};
+use rust_decimal::prelude::ToPrimitive as _;
+use tollgate_filters::usage::Row;
+
+use super::recorder::Record;
+use crate::store::LedgerStats;
+
+/// What a client names that is no known model.
+const OTHER: &str = "other";
+
+/// From a cache hit to a long reasoning stream.
+const SECONDS: [f64; 15] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0];
+
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Model names that may be labels.
+    models: HashSet<String>,
+    requests: IntCounterVec,
+    attempts: IntCounterVec,
+    duration: HistogramVec,
+    first_byte: HistogramVec,
+    tokens: IntCounterVec,
+    cost: CounterVec,
+    estimated: IntCounterVec,
+    total_mismatch: IntCounterVec,
+    /// Exchanges under way.
+    pub in_flight: IntGauge,
+    connections: IntCounterVec,
+    ledger_queue: IntGauge,
+    ledger_failing: IntGauge,
+    ledger_written: IntCounter,
+    ledger_spilled: IntCounter,
+    ledger_lost: IntCounter,
+}
+
+impl Metrics {
+    /// `models` are the names that may stand in a label.
+    pub fn new(models: HashSet<String>) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register(&registry, IntCounterVec::new(Opts::new(format!("tollgate_{name}"), help), labels)?)
+        };
+        let counter =
+            |name: &str, help: &str| register(&registry, IntCounter::new(format!("tollgate_{name}"), help)?);
+        let gauge =
+            |name: &str, help: &str| register(&registry, IntGauge::new(format!("tollgate_{name}"), help)?);
+        let histogram = |name: &str, help: &str, labels: &[&str]| {
+            let opts = HistogramOpts::new(format!("tollgate_{name}"), help).buckets(SECONDS.to_vec());
+            register(&registry, HistogramVec::new(opts, labels)?)
+        };
+        Ok(Self {
+            requests: counters(
+                "requests_total",
+                "Exchanges, by what the client asked for and the status it got (0: it left before).",
+                &["dialect", "operation", "status"],
+            )?,
+            attempts: counters(
+                "attempts_total",
+                "Attempts that reached a provider, by its status (0: it sent none).",
+                &["provider", "status"],
+            )?,
+            duration: histogram(
+                "request_duration_seconds",
+                "From the request's header to the end of its answer.",
+                &["dialect", "operation"],
+            )?,
+            first_byte: histogram(
+                "time_to_first_byte_seconds",
+                "From an attempt's start to the first byte of the provider's answer.",
+                &["provider"],
+            )?,
+            tokens: counters(
+                "tokens_total",
+                "Tokens by kind; the kinds beside `input` and `output` are parts of these.",
+                &["provider", "model", "kind"],
+            )?,
+            cost: register(
+                &registry,
+                CounterVec::new(
+                    Opts::new(
+                        "tollgate_cost_usd_total",
+                        "What attempts cost in US dollars, where the price is known.",
+                    ),
+                    &["provider", "model"],
+                )?,
+            )?,
+            estimated: counters("estimated_total", "Attempts whose tokens are an estimate.", &["provider"])?,
+            total_mismatch: counters(
+                "usage_total_mismatch_total",
+                "Exchanges with a reported total that was not the sum of its parts; the parts were believed.",
+                &["provider"],
+            )?,
+            in_flight: gauge("exchanges_in_flight", "Exchanges under way.")?,
+            connections: counters(
+                "upstream_connections_total",
+                "Connections used for attempts, new or from the pool.",
+                &["provider", "connection"],
+            )?,
+            ledger_queue: gauge("ledger_queue_rows", "Usage rows that wait in memory for the ledger.")?,
+            ledger_failing: gauge("ledger_failing", "1 while the ledger does not take rows.")?,
+            ledger_written: counter("ledger_written_rows_total", "Usage rows in the ledger.")?,
+            ledger_spilled: counter(
+                "ledger_spilled_rows_total",
+                "Usage rows that went to the spill file first.",
+            )?,
+            ledger_lost: counter(
+                "ledger_lost_rows_total",
+                "Usage rows that neither the ledger nor the disk took.",
+            )?,
+            registry,
+            models,
+        })
+    }
+
+    /// A connection to `provider` is used.
+    pub fn connected(&self, provider: &str, reused: bool) {
+        self.connections.with_label_values(&[provider, if reused { "reused" } else { "new" }]).inc();
+    }
+
+    pub(super) fn count(&self, record: &Record) {
+        let (dialect, operation) = record.asked.map_or((OTHER, OTHER), |(d, o)| (d.as_str(), o.as_str()));
+        self.requests.with_label_values(&[dialect, operation, status(record.status)]).inc();
+        self.duration.with_label_values(&[dialect, operation]).observe(record.duration.as_secs_f64());
+        for row in &record.rows {
+            self.count_attempt(row);
+        }
+        if record.total_disagrees
+            && let Some(row) = record.rows.last()
+        {
+            self.total_mismatch.with_label_values(&[&*row.provider]).inc();
+        }
+    }
+
+    fn count_attempt(&self, row: &Row) {
+        let provider = &*row.provider;
+        self.attempts.with_label_values(&[provider, status(row.status)]).inc();
+        if let Some(ttfb) = row.ttfb_ms {
+            self.first_byte.with_label_values(&[provider]).observe(ttfb / 1e3);
+        }
+        if !row.measured {
+            self.estimated.with_label_values(&[provider]).inc();
+        }
+        let named = row.model.as_deref().unwrap_or(OTHER);
+        let model = if self.models.contains(named) { named } else { OTHER };
+        let usage = &row.usage;
+        for (kind, tokens) in [
+            ("input", usage.input_tokens),
+            ("cached_input", usage.cached_input_tokens),
+            ("cache_write_5m", usage.cache_write_5m_tokens),
+            ("cache_write_1h", usage.cache_write_1h_tokens),
+            ("audio_input", usage.audio_input_tokens),
+            ("image_input", usage.image_input_tokens),
+            ("tool_input", usage.tool_input_tokens),
+            ("output", usage.output_tokens),
+            ("reasoning", usage.reasoning_tokens),
+            ("audio_output", usage.audio_output_tokens),
+            ("image_output", usage.image_output_tokens),
+        ] {
+            if tokens > 0 {
+                self.tokens.with_label_values(&[provider, model, kind]).inc_by(tokens);
+            }
+        }
+        if let Some(cost) = row.cost.and_then(|cost| cost.to_f64()).filter(|cost| *cost > 0.0) {
+            self.cost.with_label_values(&[provider, model]).inc_by(cost);
+        }
+    }
+
+    /// The page that Prometheus reads.
+    pub fn render(&self, ledger: LedgerStats) -> Vec<u8> {
+        self.ledger_queue.set(i64::try_from(ledger.queued).unwrap_or(i64::MAX));
+        self.ledger_failing.set(i64::from(ledger.failing));
+        for (counter, now) in [
+            (&self.ledger_written, ledger.written),
+            (&self.ledger_spilled, ledger.spilled),
+            (&self.ledger_lost, ledger.lost),
+        ] {
+            counter.inc_by(now.saturating_sub(counter.get()));
+        }
+        let mut page = Vec::new();
+        // Writing to memory fails for no reason that a reader could do something about.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut page);
+        page
+    }
+}
+
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+/// Statuses as labels: those that tell something by themselves, the others by their class.
+fn status(status: u16) -> &'static str {
+    match status {
+        0 => "0",
+        200 => "200",
+        400 => "400",
+        401 => "401",
+        403 => "403",
+        404 => "404",
+        408 => "408",
+        413 => "413",
+        429 => "429",
+        500 => "500",
+        502 => "502",
+        503 => "503",
+        504 => "504",
+        529 => "529",
+        100..=199 => "1xx",
+        201..=299 => "2xx",
+        300..=399 => "3xx",
+        401..=499 => "4xx",
+        _ => "5xx",
+    }
+}
