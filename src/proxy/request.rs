@@ -124,8 +124,10 @@ async fn read_body(
     let is_json = session
         .get_header(CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"application/json"));
-    let post = session.req_header().method == Method::POST;
-    if !(operation.names_model() || post && is_json) {
+    // An upload is the file's own bytes, whatever it says of its type.
+    let may_name_model =
+        is_json && session.req_header().method == Method::POST && !ctx.path.text.starts_with("/upload/");
+    if !(operation.names_model() || may_name_model) {
         body::check_declared_length(session, gateway.server.upload_limit)?;
         ctx.body = Body::Streamed(0);
         return Ok(());

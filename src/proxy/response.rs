@@ -1,7 +1,9 @@
 //! The answer on its way to the client: its header, and its body past the tap.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ALT_SVC, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SET_COOKIE};
+use http::header::{
+    ALT_SVC, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SET_COOKIE, TRANSFER_ENCODING,
+};
 use http::{HeaderName, HeaderValue};
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -40,9 +42,11 @@ pub(super) fn header(
         } else {
             Form::Opaque
         };
-        if form == Form::SseWithoutUsage {
-            // The body will be shorter than the provider said.
-            response.remove_header(&CONTENT_LENGTH);
+        if form == Form::SseWithoutUsage && response.remove_header(&CONTENT_LENGTH).is_some() {
+            // The body will be shorter than the provider said; how long, only its end will tell.
+            if !session.is_http2() {
+                response.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
+            }
         }
         attempt.tap = Some(Tap::new(form, dialect));
         let provider = &gateway.providers[attempt.target.provider];

@@ -1,0 +1,12 @@
+//! Tests on real sockets against the built binary; one file per behaviour. Only the provider is played.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    clippy::print_stderr
+)]
+
+mod replay;
+mod support;
