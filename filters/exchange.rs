@@ -106,9 +106,9 @@ impl Operation {
         !matches!(self, Self::Models | Self::Other)
     }
 
-    /// Whether it generates text, so that an answer without usage is still worth an estimate.
-    pub fn generates(self) -> bool {
-        matches!(self, Self::Chat | Self::Responses | Self::Messages | Self::Generate | Self::StreamGenerate)
+    /// Whether it uses tokens for certain, so that an answer without usage is worth an estimate.
+    pub fn uses_tokens(self) -> bool {
+        self.names_model() && self != Self::CountTokens
     }
 }
 

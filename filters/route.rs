@@ -74,6 +74,13 @@ impl Routes {
         })
     }
 
+    /// The dialect of a provider that speaks but one.
+    pub fn only_dialect(&self, name: &str) -> Option<Dialect> {
+        let upstream = self.upstreams.iter().find(|u| &*u.name == name)?;
+        let mut dialects = upstream.dialects.iter();
+        dialects.next().filter(|_| dialects.next().is_none())
+    }
+
     /// Whether `name` is a provider's, on or off.
     pub fn is_provider(&self, name: &str) -> bool {
         self.off.contains_key(name) || self.upstreams.iter().any(|u| &*u.name == name)

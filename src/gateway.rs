@@ -11,6 +11,7 @@ use tollgate_filters::price::Prices;
 
 use crate::conf::{AuthMode, Conf, DEMO, Server, all_loopback};
 use crate::demo;
+use crate::links::Links;
 use crate::provider::Provider;
 use crate::store::{KeyDirectory, KeyStore, LedgerStats, SqliteLedger, StoreError};
 use crate::telemetry::{Metrics, Record, Recorder};
@@ -36,6 +37,7 @@ pub struct Gateway {
     pub(crate) providers: Vec<Provider>,
     pub(crate) prices: Prices,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) links: Links,
     recorder: Recorder,
     ledger: Arc<SqliteLedger>,
     draining: AtomicBool,
@@ -89,6 +91,7 @@ impl Gateway {
             prices: conf.prices,
             server: conf.server,
             metrics,
+            links: Links::default(),
             recorder,
             ledger,
             draining: AtomicBool::new(false),

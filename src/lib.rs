@@ -24,6 +24,7 @@ pub mod demo;
 pub mod dialect;
 mod front;
 mod gateway;
+mod links;
 mod provider;
 mod proxy;
 mod server;

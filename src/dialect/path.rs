@@ -14,7 +14,8 @@ pub struct Asked<'a> {
     pub model: Option<&'a str>,
 }
 
-/// Whose SDK a request's headers betray. `/v1/models` and `/v1/files` are paths of three dialects.
+/// Whose SDK a request comes from, as far as its headers or its provider tell: `/v1/models` and
+/// `/v1/files` are paths of three dialects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sdk {
     Unknown,
@@ -38,11 +39,12 @@ pub fn classify<'a>(method: &Method, path: &'a str, sdk: Sdk) -> Option<Asked<'a
     // Gemini offers OpenAI's API too, at /v1beta/openai/…
     let openai_rest = rest.strip_prefix("openai/").unwrap_or(rest);
     let (dialect, operation) = match (openai_rest, post) {
+        // Anthropic offers OpenAI's Chat Completions as well.
+        ("chat/completions", true) => (Dialect::OpenaiChat, Operation::Chat),
         ("messages", true) => (Dialect::Anthropic, Operation::Messages),
         ("messages/count_tokens", true) => (Dialect::Anthropic, Operation::CountTokens),
         ("models", false) => (family(anthropic), Operation::Models),
         _ if anthropic || rest.starts_with("messages/") => (Dialect::Anthropic, Operation::Other),
-        ("chat/completions", true) => (Dialect::OpenaiChat, Operation::Chat),
         ("responses", true) => (Dialect::OpenaiResponses, Operation::Responses),
         ("responses/input_tokens", true) => (Dialect::OpenaiResponses, Operation::CountTokens),
         ("embeddings", true) => (Dialect::OpenaiChat, Operation::Embeddings),

@@ -81,7 +81,7 @@ pub(super) fn end_attempt(gateway: &Gateway, ctx: &mut Ctx, e: Option<&Error>, c
         stream: tap.is_some_and(|tap| tap.is_stream()),
         finish_reason: tap
             .and_then(|tap| tap.finish_reason())
-            .filter(|_| operation.generates())
+            .filter(|_| operation.uses_tokens())
             .map(Arc::from),
         error: e.map(|e| Arc::from(reason(e))),
         usage: used.reported.usage,
@@ -110,7 +110,7 @@ fn used(attempt: &Attempt, operation: Operation, complete: bool) -> Used {
         (Some(reported), true) => Used { reported, measured: true, known: true },
         // An answer that was refused, or looked up, used nothing.
         _ if refused => Used { reported: Reported::default(), measured: true, known: true },
-        (reported, _) if operation.generates() => {
+        (reported, _) if operation.uses_tokens() => {
             // What the provider had said before it broke off (Anthropic: the input), and what was seen of the output.
             let seen = attempt.tap.as_ref().map(|tap| tap.estimated(attempt.request_bytes));
             let seen = seen.unwrap_or_else(|| only_input(attempt.request_bytes));

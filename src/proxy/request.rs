@@ -63,7 +63,7 @@ fn understand(gateway: &Gateway, session: &Session, ctx: &mut Ctx) -> Result<Opt
     let (path, query) = raw.split_once('?').unwrap_or((raw, ""));
     ctx.path.text = path.to_owned();
     let (query, key_in_query) = without_key(query);
-    let sdk = if headers.contains_key("anthropic-version") {
+    let mut sdk = if headers.contains_key("anthropic-version") {
         Sdk::Anthropic
     } else if headers.contains_key("x-goog-api-key") || key_in_query.is_some() {
         Sdk::Gemini
@@ -74,8 +74,13 @@ fn understand(gateway: &Gateway, session: &Session, ctx: &mut Ctx) -> Result<Opt
     if let Some((name, _)) = path.strip_prefix('/').and_then(|p| p.split_once('/'))
         && gateway.chain.routes.is_provider(name)
     {
-        // The dialect first, so that even the refusal is in it.
         rest = &path[1 + name.len()..];
+        sdk = gateway.chain.routes.only_dialect(name).map_or(sdk, |dialect| match dialect {
+            Dialect::Anthropic => Sdk::Anthropic,
+            Dialect::Gemini => Sdk::Gemini,
+            Dialect::OpenaiChat | Dialect::OpenaiResponses => Sdk::Unknown,
+        });
+        // The dialect first, so that even the refusal is in it.
         ctx.asked = classify(&request.method, rest, sdk).map(|asked| (asked.dialect, asked.operation));
         provider = Some(gateway.chain.routes.provider(name)?);
         native = true;
@@ -106,7 +111,15 @@ fn understand(gateway: &Gateway, session: &Session, ctx: &mut Ctx) -> Result<Opt
 /// gateway's credential never goes up.
 fn admit(gateway: &Gateway, session: &Session, ctx: &mut Ctx) -> Result<(), Error> {
     let own = session.get_header(OWN_KEY).and_then(|v| v.to_str().ok()).map(Credential::new);
-    let caller = gateway.chain.admit(own.as_ref().or(ctx.provider_key.as_ref()))?;
+    let credential = own.as_ref().or(ctx.provider_key.as_ref());
+    let caller = match gateway.chain.admit(credential) {
+        // An upload link is a permission by itself: the SDKs send no key with it.
+        Err(refusal) if credential.is_none() => {
+            let link = std::str::from_utf8(session.req_header().raw_path()).unwrap_or_default();
+            gateway.links.caller(link).ok_or(refusal)?
+        }
+        admitted => admitted?,
+    };
     let used_for_gateway = own.is_none() && caller.key.is_some();
     ctx.provider_key =
         ctx.provider_key.take().filter(|key| !used_for_gateway && !key.expose().starts_with(KEY_PREFIX));

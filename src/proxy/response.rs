@@ -1,5 +1,7 @@
 //! The answer on its way to the client: its header, and its body past the tap.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use http::header::{
     ALT_SVC, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SET_COOKIE, TRANSFER_ENCODING,
@@ -8,7 +10,7 @@ use http::{HeaderName, HeaderValue};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
-use tollgate_filters::exchange::Operation;
+use tollgate_filters::exchange::{Caller, Operation};
 
 use super::ctx::{Attempt, Ctx};
 use super::upstream::is_metered;
@@ -51,7 +53,7 @@ pub(super) fn header(
         attempt.tap = Some(Tap::new(form, dialect));
         let provider = &gateway.providers[attempt.target.provider];
         response.insert_header(PROVIDER, provider.name_header().clone())?;
-        rewrite_links(session, response, provider)?;
+        rewrite_links(gateway, session, response, provider, ctx.caller.as_ref())?;
     }
     // Cookies and alternative services are the provider's own, for its own host.
     response.remove_header(&SET_COOKIE);
@@ -87,7 +89,13 @@ fn form(response: &ResponseHeader, attempt: &Attempt) -> Form {
 
 /// A link to the provider becomes one through the gateway: the client's next request would otherwise go
 /// around it, with a key that the provider does not know.
-fn rewrite_links(session: &Session, response: &mut ResponseHeader, provider: &Provider) -> Result<()> {
+fn rewrite_links(
+    gateway: &Gateway,
+    session: &Session,
+    response: &mut ResponseHeader,
+    provider: &Provider,
+    caller: Option<&Arc<Caller>>,
+) -> Result<()> {
     for name in LINKS {
         let Some(link) = response.headers.get(&name).and_then(|v| v.to_str().ok()) else { continue };
         let Some(path) = provider.own_link(link) else { continue };
@@ -97,7 +105,11 @@ fn rewrite_links(session: &Session, response: &mut ResponseHeader, provider: &Pr
             continue;
         };
         let scheme = if session.digest().is_some_and(|d| d.ssl_digest.is_some()) { "https" } else { "http" };
-        response.insert_header(name, format!("{scheme}://{host}/{}{path}", provider.name))?;
+        let path = format!("/{}{path}", provider.name);
+        response.insert_header(name, format!("{scheme}://{host}{path}"))?;
+        if let Some(caller) = caller {
+            gateway.links.remember(path, caller.clone());
+        }
     }
     Ok(())
 }

@@ -8,5 +8,8 @@
     clippy::print_stderr
 )]
 
+mod bodies;
+mod errors;
+mod exchange;
 mod replay;
 mod support;

@@ -299,11 +299,19 @@ fn is_post(recording: &Recording) -> bool {
         && !recording.request.path.ends_with("input_tokens")
 }
 
-/// Whether an answer without usage is estimated: a successful one of an operation that generates text.
+/// Whether an answer without usage is estimated: a successful one of an operation that uses tokens for certain.
 fn generates(recording: &Recording) -> bool {
     let path = recording.request.path.trim_end_matches('/');
-    let chat =
-        ["/chat/completions", "/responses", "/v1/messages", ":generateContent", ":streamGenerateContent"];
+    let chat = [
+        "/chat/completions",
+        "/responses",
+        "/v1/messages",
+        ":generateContent",
+        ":streamGenerateContent",
+        "/embeddings",
+        ":embedContent",
+        ":batchEmbedContents",
+    ];
     is_post(recording) && recording.response.status < 300 && chat.iter().any(|end| path.ends_with(end))
 }
 

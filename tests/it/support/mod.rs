@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod gateway;
+pub mod http2;
 pub mod provider;
 
 pub use client::{Answer, Client};

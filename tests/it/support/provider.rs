@@ -137,6 +137,11 @@ impl Provider {
         self.seen().pop().expect("the provider was asked")
     }
 
+    /// Takes the last request out of the record, so that a large one is not kept.
+    pub fn take_last(&self) -> Seen {
+        self.seen.lock().unwrap().pop().expect("the provider was asked")
+    }
+
     /// Connections that are open now.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::SeqCst)
