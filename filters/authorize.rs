@@ -2,23 +2,34 @@
 
 use crate::error::{Error, Kind};
 use crate::exchange::Caller;
-use crate::route::{Plan, Routes, pattern_matches};
+use crate::route::{Plan, Routes, Target, pattern_matches};
 
-/// Keeps the targets of `plan` that `caller` may use. A pattern permits the name as it was asked for
-/// (an alias, a bare name) or the target's full `provider/model`.
-pub fn model(caller: &Caller, asked: &str, mut plan: Plan, routes: &Routes) -> Result<Plan, Error> {
-    let permitted = |name: &str| caller.models.iter().any(|p| pattern_matches(p, name));
-    // A native-prefix request for `gpt-4o` must not be let in by a pattern that names an alias `gpt-4o`,
-    // so names asked for count only where they are the gateway's own.
-    if caller.models.is_empty() || (routes.is_alias(asked) && permitted(asked)) {
+/// Keeps the targets of `plan` that `caller` may use, where `asked` is a name of the gateway's: a pattern
+/// permits an alias, or a target (see [`targets`]).
+pub fn model(caller: &Caller, asked: &str, plan: Plan, routes: &Routes) -> Result<Plan, Error> {
+    if routes.is_alias(asked) && caller.models.iter().any(|pattern| pattern_matches(pattern, asked)) {
         return Ok(plan);
     }
-    plan.targets.retain(|target| {
+    targets(caller, asked, plan, routes)
+}
+
+/// Keeps the targets of `plan` that `caller` may use. A pattern permits a target by its full `provider/model`
+/// or by its bare model, unless the pattern is the name of an alias: behind a provider's prefix, a model that
+/// happens to be called like one is another model.
+pub fn targets(caller: &Caller, asked: &str, mut plan: Plan, routes: &Routes) -> Result<Plan, Error> {
+    if caller.models.is_empty() {
+        return Ok(plan);
+    }
+    let permitted = |target: &Target| {
         let model = target.model.as_deref().unwrap_or(asked);
-        permitted(&format!("{}/{model}", routes.provider_name(target.provider))) || permitted(model)
-    });
+        let full = format!("{}/{model}", routes.provider_name(target.provider));
+        caller.models.iter().any(|pattern| {
+            pattern_matches(pattern, &full) || !routes.is_alias(pattern) && pattern_matches(pattern, model)
+        })
+    };
+    plan.targets.retain(permitted);
     if plan.targets.is_empty() {
-        return Err(denied(caller, format!("model `{asked}`")));
+        return Err(denied(caller, &format!("model `{asked}`")));
     }
     Ok(plan)
 }
@@ -29,10 +40,10 @@ pub fn without_model(caller: &Caller, plan: Plan) -> Result<Plan, Error> {
     if caller.models.is_empty() {
         return Ok(plan);
     }
-    Err(denied(caller, "an operation that names no model".to_owned()))
+    Err(denied(caller, "an operation that names no model"))
 }
 
-fn denied(caller: &Caller, what: String) -> Error {
+fn denied(caller: &Caller, what: &str) -> Error {
     let key = caller.key.as_deref().unwrap_or("this caller");
     let allowed = caller.models.join("`, `");
     Error::new(Kind::Forbidden, format!("The key `{key}` does not permit {what}; it permits `{allowed}`."))

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use authenticate::{Credential, Keys};
 use error::Error;
-use exchange::{Caller, Dialect};
+use exchange::{Caller, Dialect, Operation};
 use route::{Plan, Routes};
 
 /// The policies in their one fixed order. Configuration fills them; it cannot reorder them.
@@ -37,8 +37,14 @@ impl Chain {
     }
 
     /// Where an exchange that names `model` goes, as far as `caller` may.
-    pub fn decide(&self, caller: &Caller, model: &str, dialect: Dialect) -> Result<Plan, Error> {
-        let plan = self.routes.resolve(model, dialect)?;
+    pub fn decide(
+        &self,
+        caller: &Caller,
+        model: &str,
+        dialect: Dialect,
+        operation: Operation,
+    ) -> Result<Plan, Error> {
+        let plan = self.routes.resolve(model, dialect, operation)?;
         authorize::model(caller, model, plan, &self.routes)
     }
 
@@ -53,7 +59,7 @@ impl Chain {
     ) -> Result<Plan, Error> {
         let plan = Plan::one(provider, model.map(Arc::from));
         match model {
-            Some(model) => authorize::model(caller, model, plan, &self.routes),
+            Some(model) => authorize::targets(caller, model, plan, &self.routes),
             None if listing => Ok(plan),
             None => authorize::without_model(caller, plan),
         }

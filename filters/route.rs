@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Kind};
-use crate::exchange::{Dialect, Dialects};
+use crate::exchange::{Dialect, Dialects, Operation};
 
 /// One provider as routing sees it. Its index in [`Routes`] is how a [`Target`] names it.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ impl Plan {
 pub struct Routes {
     upstreams: Vec<Upstream>,
     aliases: HashMap<String, Vec<Target>>,
-    /// Known providers that are off, each with the reason.
+    /// Known providers and aliases that are off, each with the reason.
     off: HashMap<String, String>,
 }
 
@@ -99,9 +99,14 @@ impl Routes {
 
     /// The targets of `model`: an alias, `provider/model`, or a bare name that one provider is known
     /// to serve. Only targets that speak `dialect` are kept.
-    pub fn resolve(&self, model: &str, dialect: Dialect) -> Result<Plan, Error> {
+    pub fn resolve(&self, model: &str, dialect: Dialect, operation: Operation) -> Result<Plan, Error> {
         let targets = self.named(model)?;
-        let speaks = |t: &&Target| self.upstreams[t.provider].dialects.contains_family(dialect);
+        let speaks = |t: &&Target| {
+            let spoken = self.upstreams[t.provider].dialects;
+            // Embeddings, images and files are at home with both of OpenAI's dialects; these are not.
+            let exact = matches!(operation, Operation::Chat | Operation::Responses | Operation::CountTokens);
+            if exact { spoken.contains(dialect) } else { spoken.contains_family(dialect) }
+        };
         let spoken: Vec<Target> = targets.iter().filter(speaks).cloned().collect();
         if spoken.is_empty() {
             return Err(self.not_spoken(model, &targets, dialect));
@@ -112,6 +117,11 @@ impl Routes {
     fn named(&self, model: &str) -> Result<Vec<Target>, Error> {
         if let Some(targets) = self.aliases.get(model) {
             return Ok(targets.clone());
+        }
+        if let Some(why) = self.off.get(model) {
+            return Err(Error::new(Kind::NotFound, format!("`{model}` is off: {why}."))
+                .param("model")
+                .code("model_not_found"));
         }
         if let Some((name, rest)) = model.split_once('/')
             && !rest.is_empty()
@@ -237,7 +247,7 @@ mod tests {
     }
 
     fn chat(model: &str) -> Result<Plan, Error> {
-        routes().resolve(model, Dialect::OpenaiChat)
+        routes().resolve(model, Dialect::OpenaiChat, Operation::Chat)
     }
 
     fn one(provider: usize, model: &str) -> Plan {
@@ -254,8 +264,11 @@ mod tests {
 
     #[test]
     fn an_alias_keeps_the_targets_that_speak_the_dialect() {
-        assert_eq!(routes().resolve("fast", Dialect::Anthropic).unwrap(), one(1, "claude-sonnet-4-5"));
-        let refusal = routes().resolve("gpt-4o", Dialect::Anthropic).unwrap_err();
+        assert_eq!(
+            routes().resolve("fast", Dialect::Anthropic, Operation::Messages).unwrap(),
+            one(1, "claude-sonnet-4-5")
+        );
+        let refusal = routes().resolve("gpt-4o", Dialect::Anthropic, Operation::Messages).unwrap_err();
         assert_eq!(refusal.kind, Kind::Invalid);
         assert!(refusal.message.contains("`openai` speaks openai_chat"), "{refusal}");
     }

@@ -36,6 +36,9 @@ struct Common {
     /// Where to listen, instead of the configuration's `server.listen`
     #[arg(long, global = true, value_name = "ADDR")]
     listen: Vec<String>,
+    /// Where health and metrics listen, instead of `server.admin`; empty for nowhere
+    #[arg(long, global = true, value_name = "ADDR")]
+    admin: Option<String>,
     /// The folder for keys and usage, instead of the configuration's `server.data`
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -59,6 +62,9 @@ impl Common {
         let mut conf = Conf::load(self.config.as_deref()).map_err(|e| e.to_string())?;
         if !self.listen.is_empty() {
             conf.server.listen.clone_from(&self.listen);
+        }
+        if let Some(admin) = &self.admin {
+            conf.server.admin = Some(admin.clone()).filter(|a| !a.is_empty());
         }
         if let Some(data) = &self.data {
             conf.server.data.clone_from(data);
@@ -90,8 +96,7 @@ fn serve(common: &Common) -> Result<(), String> {
     let conf = common.conf()?;
     let banner = banner::Banner::new(&conf);
     let gateway = Gateway::new(conf).map_err(|e| e.to_string())?;
-    let _ = io::stderr().write_all(banner.text(gateway.is_open()).as_bytes());
-    server::run(&gateway, log).map_err(|e| e.to_string())
+    server::run(&gateway, log, &banner.text(gateway.is_open())).map_err(|e| e.to_string())
 }
 
 fn check(common: &Common, files: &[PathBuf]) -> Result<(), String> {
@@ -115,6 +120,9 @@ fn check(common: &Common, files: &[PathBuf]) -> Result<(), String> {
         }
         let _ = writeln!(out, "{name}: ok");
         let _ = out.write_all(banner::Banner::new(&conf).providers().as_bytes());
+        for missing in &conf.missing {
+            let _ = writeln!(out, "  note {missing}");
+        }
     }
     Ok(())
 }

@@ -72,6 +72,8 @@ pub struct Conf {
     /// Known providers that are off, each with the reason.
     pub off: BTreeMap<String, String>,
     pub aliases: HashMap<String, Vec<Target>>,
+    /// Secrets that cannot be read now. A configuration with some is valid, but no gateway starts with it.
+    pub missing: Vec<String>,
     pub prices: Prices,
     /// What the operator should know although it is no error.
     pub notes: Vec<String>,
@@ -131,19 +133,11 @@ impl Conf {
         let mut prices: Prices = toml::from_str(PRICES).map_err(|e| ConfError::toml(&e))?;
         prices.extend(raw.prices);
         let mut notes = Vec::new();
-        let (providers, off) = providers(built_in.providers, raw.providers)?;
-        let aliases = aliases(raw.models, &providers, &off, &mut notes)?;
+        let (providers, mut off) = providers(built_in.providers, raw.providers)?;
+        let aliases = aliases(raw.models, &providers, &mut off, &mut notes)?;
         let server = raw.server.resolve()?;
-        Ok(Self {
-            keys: keys(raw.keys)?,
-            auth: server.1,
-            server: server.0,
-            providers,
-            off,
-            aliases,
-            prices,
-            notes,
-        })
+        let (keys, missing) = keys(raw.keys)?;
+        Ok(Self { keys, missing, auth: server.1, server: server.0, providers, off, aliases, prices, notes })
     }
 
     /// Checks a file that is not a configuration but part of one: the price list.
@@ -203,20 +197,22 @@ fn providers(
     Ok((on, off))
 }
 
+/// The targets of each alias. One that has none left is off, with the reasons.
 fn aliases(
     models: BTreeMap<String, RawModel>,
     providers: &[ProviderConf],
-    off: &BTreeMap<String, String>,
+    off: &mut BTreeMap<String, String>,
     notes: &mut Vec<String>,
 ) -> Result<HashMap<String, Vec<Target>>, ConfError> {
     let mut aliases = HashMap::new();
     for (alias, model) in models {
-        let mut targets = Vec::new();
-        for target in model.targets {
+        let (mut targets, mut reasons) = (Vec::new(), Vec::new());
+        for target in &model.targets {
             if let Some(provider) = providers.iter().position(|p| p.name == target.provider) {
-                targets.push(Target { provider, model: Some(Arc::from(target.model)) });
+                targets.push(Target { provider, model: Some(Arc::from(target.model.as_str())) });
             } else if let Some(why) = off.get(&target.provider) {
                 notes.push(format!("models.{alias:?}: target {} is left out: {why}", target.provider));
+                reasons.push(format!("{}: {why}", target.provider));
             } else {
                 return Err(ConfError::new(format!(
                     "models.{alias:?}: there is no provider {:?}; add [providers.{}]",
@@ -224,18 +220,32 @@ fn aliases(
                 )));
             }
         }
-        aliases.insert(alias, targets);
+        if model.targets.is_empty() {
+            return Err(ConfError::new(format!("models.{alias:?}: targets is empty")));
+        }
+        if targets.is_empty() {
+            off.insert(alias, format!("it has no target that is on ({})", reasons.join("; ")));
+        } else {
+            aliases.insert(alias, targets);
+        }
     }
     Ok(aliases)
 }
 
-fn keys(raw: Vec<RawKey>) -> Result<Vec<(Digest, Arc<Caller>)>, ConfError> {
-    let mut keys: Vec<(Digest, Arc<Caller>)> = Vec::new();
+type Keys = Vec<(Digest, Arc<Caller>)>;
+
+/// The static keys, and what of them cannot be read.
+fn keys(raw: Vec<RawKey>) -> Result<(Keys, Vec<String>), ConfError> {
+    let (mut keys, mut missing): (Keys, _) = (Vec::new(), Vec::new());
     for key in raw {
         let name = key.name;
-        let secret = Secret::parse(&key.key)
-            .resolve()
-            .map_err(|why| ConfError::new(format!("keys: the key {name:?} cannot be read: {why}")))?;
+        let secret = match Secret::parse(&key.key).resolve() {
+            Ok(secret) => secret,
+            Err(why) => {
+                missing.push(format!("keys: the key {name:?} cannot be read: {why}"));
+                continue;
+            }
+        };
         if secret.len() < 16 {
             return Err(ConfError::new(format!(
                 "keys: the key {name:?} is shorter than 16 characters; that can be guessed"
@@ -257,7 +267,7 @@ fn keys(raw: Vec<RawKey>) -> Result<Vec<(Digest, Arc<Caller>)>, ConfError> {
         }
         keys.push((digest, Arc::new(caller)));
     }
-    Ok(keys)
+    Ok((keys, missing))
 }
 
 #[cfg(test)]

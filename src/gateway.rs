@@ -1,5 +1,6 @@
 //! The gateway: what all exchanges share, and how it becomes services of a Pingora server.
 
+use std::net::ToSocketAddrs as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -47,6 +48,15 @@ pub struct Gateway {
 impl Gateway {
     /// Opens the stores, reads the keys and gets everything ready to serve what `conf` describes.
     pub fn new(mut conf: Conf) -> Result<Arc<Self>, StartError> {
+        if let Some(missing) = conf.missing.first() {
+            return Err(StartError::Conf(missing.clone()));
+        }
+        if let Some(provider) = conf.providers.iter().find(|p| points_at(&p.base_url, &conf.server.listen)) {
+            return Err(StartError::Conf(format!(
+                "providers.{}: base_url {:?} is this gateway itself, which would ask itself for ever",
+                provider.name, provider.base_url
+            )));
+        }
         if let Some(demo) = conf.providers.iter_mut().find(|p| p.name == DEMO && p.base_url.is_empty()) {
             demo.base_url = start_demo()?;
         }
@@ -131,6 +141,20 @@ impl Gateway {
         self.recorder.close();
         self.ledger.close();
     }
+}
+
+/// Whether `base_url` leads to one of the addresses in `listen`: an SDK's `OPENAI_BASE_URL`, read by the
+/// gateway as well, would do that.
+fn points_at(base_url: &str, listen: &[String]) -> bool {
+    let Ok(uri) = base_url.parse::<http::Uri>() else { return false };
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let local = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    listen.iter().filter_map(|address| address.to_socket_addrs().ok()).flatten().any(|own| {
+        let same_host =
+            own.ip().to_string() == host || local && (own.ip().is_loopback() || own.ip().is_unspecified());
+        own.port() == port && same_host
+    })
 }
 
 /// Reads the stored keys, and keeps up with them on a thread of its own.

@@ -1,5 +1,6 @@
 //! Listeners, services, and how the process ends.
 
+use std::io::{self, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use pingora::services::listening::Service;
 use pingora_proxy::http_proxy;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::admin::Admin;
+use crate::admin::{self, Admin};
 use crate::front::Front;
 use crate::gateway::{DRAIN_POLL, Gateway, StartError};
 use crate::proxy::Proxy;
@@ -55,7 +56,7 @@ impl Gateway {
 }
 
 /// Serves until a signal ends it. SIGTERM lets running exchanges finish; SIGINT does not.
-pub fn run(gateway: &Arc<Gateway>, log: Guard) -> Result<(), StartError> {
+pub fn run(gateway: &Arc<Gateway>, log: Guard, banner: &str) -> Result<(), StartError> {
     let mut server = Server::new_with_opt_and_conf(None, gateway.server_conf());
     server.bootstrap();
     let mut service = gateway.service(&server.configuration);
@@ -78,12 +79,10 @@ pub fn run(gateway: &Arc<Gateway>, log: Guard) -> Result<(), StartError> {
     }
     server.add_service(service);
     if let Some(address) = &gateway.server.admin {
-        check_free(address)?;
-        let mut admin = gateway.admin_service();
-        admin.threads = Some(1);
-        admin.add_tcp(address);
-        server.add_service(admin);
+        admin::start(bind(address)?, gateway.clone())?;
     }
+    // Whoever reads that the gateway listens may try it at once.
+    let _ = io::stderr().write_all(banner.as_bytes());
     let mut phases = server.watch_execution_phase();
     let draining = gateway.clone();
     // Pingora waits out the whole grace time; a gateway that is idle has nothing to wait for.
@@ -123,8 +122,9 @@ fn wait_until_idle(gateway: &Gateway) {
 
 /// Pingora panics where an address is taken; this says so first.
 fn check_free(address: &str) -> Result<(), StartError> {
-    match TcpListener::bind(address) {
-        Ok(_) => Ok(()),
-        Err(e) => Err(StartError::Conf(format!("cannot listen on {address}: {e}"))),
-    }
+    bind(address).map(drop)
+}
+
+fn bind(address: &str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|e| StartError::Conf(format!("cannot listen on {address}: {e}")))
 }

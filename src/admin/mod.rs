@@ -5,10 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
+use pingora::apps::ServerApp as _;
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::stream::Stream;
+use tokio::sync::watch;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, StartError};
 
 #[derive(Debug)]
 pub struct Admin {
@@ -52,6 +55,32 @@ impl Admin {
         });
         (status, "application/json", format!("{body}\n").into_bytes())
     }
+}
+
+/// Serves on a thread of its own, outside Pingora's services, which all stop listening when the process is told
+/// to end: whoever waits for the gateway to drain can still ask how it is doing.
+pub(crate) fn start(listener: std::net::TcpListener, gateway: Arc<Gateway>) -> Result<(), StartError> {
+    let io = |source| StartError::Io { what: "the admin listener", source };
+    listener.set_nonblocking(true).map_err(io)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
+    let serve = async move {
+        let listener = match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(why) => return tracing::error!(%why, "the admin listener cannot listen"),
+        };
+        let admin = Arc::new(Admin::new(gateway));
+        let (_running, shutdown) = watch::channel(false);
+        loop {
+            let Ok((stream, _)) = listener.accept().await else { continue };
+            let (admin, shutdown) = (admin.clone(), shutdown.clone());
+            tokio::spawn(async move { admin.process_new(Box::new(Stream::from(stream)), &shutdown).await });
+        }
+    };
+    std::thread::Builder::new()
+        .name("admin".to_owned())
+        .spawn(move || runtime.block_on(serve))
+        .map_err(io)?;
+    Ok(())
 }
 
 #[async_trait]

@@ -75,7 +75,7 @@ impl Banner {
             "openai" => "gpt-5-mini",
             "anthropic" => "claude-haiku-4-5",
             "gemini" => "gemini-2.5-flash",
-            "groq" => "groq/llama-3.3-70b-versatile",
+            "groq" => "groq/openai/gpt-oss-120b",
             "mistral" => "mistral-small-latest",
             "openrouter" => "openrouter/openrouter/auto",
             _ => return String::new(),

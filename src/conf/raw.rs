@@ -64,12 +64,12 @@ impl RawServer {
     pub(super) fn resolve(self) -> Result<(Server, AuthMode), ConfError> {
         let time = |time: Option<Time>, default: u64| time.map_or(Duration::from_secs(default), |t| t.0);
         let listen = self.listen.unwrap_or_else(|| vec!["127.0.0.1:8080".to_owned()]);
+        // "" switches the admin listener off.
+        let admin = Some(self.admin.unwrap_or_else(|| "127.0.0.1:9090".to_owned())).filter(|a| !a.is_empty());
         if listen.is_empty() {
             return Err(ConfError::new("server.listen is empty: there is nowhere to listen"));
         }
-        for (key, address) in
-            listen.iter().map(|a| ("listen", a)).chain(self.admin.iter().map(|a| ("admin", a)))
-        {
+        for (key, address) in listen.iter().map(|a| ("listen", a)).chain(admin.iter().map(|a| ("admin", a))) {
             if address.to_socket_addrs().is_err() {
                 return Err(ConfError::new(format!(
                     "server.{key}: {address:?} is not an address; write it as \"127.0.0.1:8080\""
@@ -81,8 +81,7 @@ impl RawServer {
         }
         let server = Server {
             listen,
-            // "" switches the admin listener off.
-            admin: Some(self.admin.unwrap_or_else(|| "127.0.0.1:9090".to_owned())).filter(|a| !a.is_empty()),
+            admin,
             tls: self.tls.map(|tls| Tls { cert: tls.cert, key: tls.key }),
             data: self.data.unwrap_or_else(|| PathBuf::from("data")),
             threads: self

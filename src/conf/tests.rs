@@ -61,10 +61,8 @@ fn weak_and_double_keys_are_refused() {
     assert!(wrong("[[keys]]\nname='a'\nkey='short'").contains("shorter than 16"));
     let twice = "[[keys]]\nname='a'\nkey='0123456789abcdef'\n[[keys]]\nname='b'\nkey='0123456789abcdef'";
     assert!(wrong(twice).contains("\"b\" and \"a\""));
-    assert!(
-        wrong("[[keys]]\nname='a'\nkey='env:TOLLGATE_TEST_NOT_SET'")
-            .contains("TOLLGATE_TEST_NOT_SET is not set")
-    );
+    let unread = Conf::parse("[[keys]]\nname='a'\nkey='env:TOLLGATE_TEST_NOT_SET'").unwrap();
+    assert!(unread.missing[0].contains("TOLLGATE_TEST_NOT_SET is not set"));
 }
 
 #[test]
@@ -82,4 +80,20 @@ fn no_debug_output_shows_a_secret() {
     )
     .unwrap();
     assert!(!format!("{conf:?}").contains("planted"));
+}
+
+#[test]
+fn an_alias_without_a_target_that_is_on_says_why() {
+    assert!(wrong("[models.fast]\ntargets = []").contains("targets is empty"));
+    let conf = Conf::parse("[providers.a]\nbase_url='http://b'\nenabled=false\n[models.fast]\ntargets=[{provider='a',model='m'}]").unwrap();
+    let routes = conf.routes();
+    let refusal =
+        routes.resolve("fast", Dialect::OpenaiChat, tollgate_filters::exchange::Operation::Chat).unwrap_err();
+    assert!(refusal.message.contains("enabled = false"), "{refusal}");
+}
+
+#[test]
+fn the_commented_configuration_is_the_default_one() {
+    let written = Conf::parse(include_str!("../../conf/tollgate.toml")).unwrap();
+    assert_eq!(format!("{:?}", written.server), format!("{:?}", Conf::parse("").unwrap().server));
 }

@@ -43,7 +43,9 @@ pub fn classify<'a>(method: &Method, path: &'a str, sdk: Sdk) -> Option<Asked<'a
         ("chat/completions", true) => (Dialect::OpenaiChat, Operation::Chat),
         ("messages", true) => (Dialect::Anthropic, Operation::Messages),
         ("messages/count_tokens", true) => (Dialect::Anthropic, Operation::CountTokens),
-        ("models", false) => (family(anthropic), Operation::Models),
+        (models, false) if models == "models" || models.starts_with("models/") => {
+            (family(anthropic), Operation::Models)
+        }
         _ if anthropic || rest.starts_with("messages/") => (Dialect::Anthropic, Operation::Other),
         ("responses", true) => (Dialect::OpenaiResponses, Operation::Responses),
         ("responses/input_tokens", true) => (Dialect::OpenaiResponses, Operation::CountTokens),
@@ -73,13 +75,32 @@ fn after_version(path: &str) -> Option<(&str, &str)> {
     }
 }
 
+/// What Gemini has no paths of, so that a key in its header does not make one of them.
+const OTHERS: [&str; 14] = [
+    "chat",
+    "responses",
+    "messages",
+    "embeddings",
+    "completions",
+    "images",
+    "audio",
+    "moderations",
+    "threads",
+    "assistants",
+    "vector_stores",
+    "fine_tuning",
+    "uploads",
+    "realtime",
+];
+
 /// Gemini's own paths: all of `v1beta` and `v1alpha`, `models/…:method` under any version, and whatever
 /// its SDK asks for.
 fn gemini<'a>(version: &str, rest: &'a str, post: bool, sdk: bool) -> Option<Asked<'a>> {
     let named = rest
         .split_once(':')
         .filter(|(model, _)| model.starts_with("models/") || model.starts_with("tunedModels/"));
-    let own = sdk || matches!(version, "v1beta" | "v1alpha") || named.is_some();
+    let others = OTHERS.contains(&rest.split('/').next().unwrap_or_default());
+    let own = sdk && !others || matches!(version, "v1beta" | "v1alpha") || named.is_some();
     if !own || rest.starts_with("openai/") {
         return None;
     }
@@ -95,7 +116,7 @@ fn gemini<'a>(version: &str, rest: &'a str, post: bool, sdk: bool) -> Option<Ask
             // A tuned model belongs to its provider's account; it has no other name.
             (model.strip_prefix("models/").or(Some(model)), operation)
         }
-        (None, false) if rest == "models" => (None, Operation::Models),
+        (None, false) if rest == "models" || rest.starts_with("models/") => (None, Operation::Models),
         _ => (None, Operation::Other),
     };
     Some(Asked { dialect: Dialect::Gemini, operation, model })
@@ -181,6 +202,12 @@ mod tests {
             assert_eq!(dialect(path, Sdk::Anthropic), Dialect::Anthropic);
             assert_eq!(dialect(path, Sdk::Gemini), Dialect::Gemini);
         }
+    }
+
+    #[test]
+    fn a_key_in_geminis_header_does_not_make_a_chat_geminis() {
+        let asked = classify(&Method::POST, "/v1/chat/completions", Sdk::Gemini).unwrap();
+        assert_eq!((asked.dialect, asked.operation), (Dialect::OpenaiChat, Operation::Chat));
     }
 
     #[test]

@@ -144,6 +144,11 @@ impl Tap {
         self.splitter.at_boundary()
     }
 
+    /// Whether it can read the answer at all.
+    pub fn reads(&self) -> bool {
+        self.form != Form::Opaque
+    }
+
     pub fn is_stream(&self) -> bool {
         matches!(self.form, Form::Sse | Form::SseWithoutUsage)
     }

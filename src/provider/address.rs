@@ -1,4 +1,4 @@
-//! Where a host name points: resolved off the request path and remembered.
+//! Where a host name points: looked up when it is not known or no longer fresh, and remembered.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

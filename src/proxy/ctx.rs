@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use http::Method;
 use pingora::{Error, ErrorType};
 use tollgate_filters::authenticate::Credential;
 use tollgate_filters::error::Error as Refusal;
@@ -14,9 +15,14 @@ use tollgate_filters::route::{Plan, Target};
 use tollgate_filters::usage::Row;
 use uuid::Uuid;
 
+use super::log;
 use crate::dialect::tap::Tap;
+use crate::gateway::Gateway;
 
 pub struct Ctx {
+    pub(super) gateway: Arc<Gateway>,
+    /// The exchange is booked.
+    pub(super) settled: bool,
     pub(super) id: String,
     pub(super) started: Instant,
     /// Milliseconds since 1970.
@@ -24,9 +30,14 @@ pub struct Ctx {
     pub(super) client: Option<IpAddr>,
     pub(super) client_request_id: Option<String>,
     pub(super) traceparent: Option<String>,
+    pub(super) method: Method,
+    /// The path as it came, without its query.
+    pub(super) full_path: String,
     pub(super) asked: Option<(Dialect, Operation)>,
     pub(super) path: Path,
     pub(super) caller: Option<Arc<Caller>>,
+    /// The gateway key that let the client in.
+    pub(super) key: Option<Credential>,
     /// The client's own provider key, for providers that are asked with it.
     pub(super) provider_key: Option<Credential>,
     pub(super) model_asked: Option<Arc<str>>,
@@ -89,17 +100,23 @@ pub(super) struct Attempt {
 }
 
 impl Ctx {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(gateway: Arc<Gateway>) -> Self {
+        gateway.metrics.in_flight.inc();
         Self {
+            gateway,
+            settled: false,
             id: Uuid::now_v7().to_string(),
             started: Instant::now(),
             time: now(),
             client: None,
             client_request_id: None,
             traceparent: None,
+            method: Method::GET,
+            full_path: String::new(),
             asked: None,
             path: Path::default(),
             caller: None,
+            key: None,
             provider_key: None,
             model_asked: None,
             facts: None,
@@ -136,6 +153,14 @@ impl Ctx {
         let mut error = Error::new(ErrorType::HTTPStatus(status));
         error.set_retry(false);
         error
+    }
+}
+
+impl Drop for Ctx {
+    /// An exchange that is dropped before its end (the process stops, the grace time is over) is booked as
+    /// far as it came.
+    fn drop(&mut self) {
+        log::abandon(self);
     }
 }
 

@@ -5,18 +5,36 @@ use std::time::Duration;
 
 use pingora::{Error, ErrorSource};
 use pingora_proxy::Session;
+use rust_decimal::Decimal;
 use tollgate_filters::exchange::{Caller, Operation};
 use tollgate_filters::usage::{Reported, Row, Usage};
 
 use super::ctx::{Attempt, Body, Ctx};
+use crate::dialect::tap::Tap;
 use crate::gateway::Gateway;
 use crate::telemetry::Record;
 
 /// The exchange is over, however it went.
 pub(super) fn settle(gateway: &Gateway, session: &Session, e: Option<&Error>, ctx: &mut Ctx) {
+    end_attempt(gateway, ctx, e.map(reason), e.is_none());
+    let status = session.response_written().map_or(0, |header| header.status.as_u16());
+    book(gateway, ctx, status, e.map(reason));
+}
+
+/// The exchange was dropped before its end.
+pub(super) fn abandon(ctx: &mut Ctx) {
+    if ctx.settled {
+        return;
+    }
+    let gateway = ctx.gateway.clone();
+    let status = ctx.attempt.as_ref().map_or(0, |attempt| attempt.status);
+    end_attempt(&gateway, ctx, Some("shutdown"), false);
+    book(&gateway, ctx, status, Some("shutdown"));
+}
+
+fn book(gateway: &Gateway, ctx: &mut Ctx, status: u16, reason: Option<&'static str>) {
+    ctx.settled = true;
     gateway.metrics.in_flight.dec();
-    end_attempt(gateway, ctx, e, e.is_none());
-    let request = session.req_header();
     let request_bytes = match &ctx.body {
         Body::None => 0,
         Body::Whole(body) => body.len() as u64,
@@ -28,16 +46,12 @@ pub(super) fn settle(gateway: &Gateway, session: &Session, e: Option<&Error>, ct
         client: ctx.client,
         client_request_id: ctx.client_request_id.take(),
         traceparent: ctx.traceparent.take(),
-        method: request.method.clone(),
-        path: std::mem::take(&mut ctx.path.text),
+        method: std::mem::take(&mut ctx.method),
+        path: std::mem::take(&mut ctx.full_path),
         caller: ctx.caller.take(),
         asked: ctx.asked,
-        status: session.response_written().map_or(0, |header| header.status.as_u16()),
-        error: ctx
-            .refusal
-            .as_ref()
-            .map(|r| r.message.to_string())
-            .or_else(|| e.map(|e| reason(e).to_owned())),
+        status,
+        error: ctx.refusal.as_ref().map(|r| r.message.to_string()).or_else(|| reason.map(str::to_owned)),
         duration: ctx.started.elapsed(),
         ttfb: ctx.first_byte,
         request_bytes,
@@ -48,7 +62,7 @@ pub(super) fn settle(gateway: &Gateway, session: &Session, e: Option<&Error>, ct
 }
 
 /// Books the current attempt, if there is one. `complete` says that its answer has ended as it should.
-pub(super) fn end_attempt(gateway: &Gateway, ctx: &mut Ctx, e: Option<&Error>, complete: bool) {
+pub(super) fn end_attempt(gateway: &Gateway, ctx: &mut Ctx, broken: Option<&'static str>, complete: bool) {
     let Some(attempt) = ctx.attempt.take() else { return };
     let Some((dialect, operation)) = ctx.asked else { return };
     let Some(provider) = gateway.providers.get(attempt.target.provider) else { return };
@@ -57,7 +71,12 @@ pub(super) fn end_attempt(gateway: &Gateway, ctx: &mut Ctx, e: Option<&Error>, c
     ctx.total_disagrees |= used.reported.total_disagrees;
     let answered = tap.and_then(|tap| tap.model());
     let names = [answered, attempt.target.model.as_deref()].into_iter().flatten();
-    let cost = if used.known { gateway.prices.cost(&provider.name, names, &used.reported) } else { None };
+    let free = attempt.status >= 300 || matches!(operation, Operation::Models | Operation::CountTokens);
+    let cost = match used.known {
+        _ if free => Some(Decimal::ZERO),
+        true => gateway.prices.cost(&provider.name, names, &used.reported),
+        false => None,
+    };
     let anonymous;
     let caller = if let Some(caller) = &ctx.caller {
         caller
@@ -83,7 +102,7 @@ pub(super) fn end_attempt(gateway: &Gateway, ctx: &mut Ctx, e: Option<&Error>, c
             .and_then(|tap| tap.finish_reason())
             .filter(|_| operation.uses_tokens())
             .map(Arc::from),
-        error: e.map(|e| Arc::from(reason(e))),
+        error: broken.map(Arc::from),
         usage: used.reported.usage,
         measured: used.measured,
         cost,
@@ -121,7 +140,9 @@ fn used(attempt: &Attempt, operation: Operation, complete: bool) -> Used {
                 }
                 None => Reported { usage: seen, ..Reported::default() },
             };
-            Used { reported, measured: false, known: true }
+            // An answer that could not be read (compressed all the same) has no known cost.
+            let known = attempt.tap.as_ref().is_none_or(Tap::reads);
+            Used { reported, measured: false, known }
         }
         (Some(reported), false) => Used { reported, measured: false, known: true },
         // Files, audio, images without a usage block: there is nothing to count, and no price to be had from it.
@@ -135,7 +156,7 @@ fn only_input(request_bytes: u64) -> Usage {
 }
 
 /// What broke the exchange off, in a word.
-fn reason(e: &Error) -> &'static str {
+pub(super) fn reason(e: &Error) -> &'static str {
     match e.esource() {
         ErrorSource::Downstream => "client_left",
         ErrorSource::Upstream => e.etype().as_str(),

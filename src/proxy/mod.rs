@@ -41,8 +41,7 @@ impl ProxyHttp for Proxy {
     type CTX = Ctx;
 
     fn new_ctx(&self) -> Ctx {
-        self.gateway.metrics.in_flight.inc();
-        Ctx::new()
+        Ctx::new(self.gateway.clone())
     }
 
     /// No modules: answers pass as they are, so there is nothing to compress.

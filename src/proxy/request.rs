@@ -33,6 +33,8 @@ pub(super) fn arrive(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx) {
         |name| headers.get(name).and_then(|v| v.to_str().ok()).map(|v| v[..v.len().min(MAX_ID)].to_owned());
     ctx.client_request_id = id("x-request-id");
     ctx.traceparent = id("traceparent");
+    ctx.method = session.req_header().method.clone();
+    ctx.full_path = session.req_header().uri.path().to_owned();
     session.set_read_timeout(Some(gateway.server.body_timeout));
     session.set_write_timeout(Some(gateway.server.write_timeout));
 }
@@ -43,7 +45,12 @@ pub(super) async fn decide(gateway: &Gateway, session: &mut Session, ctx: &mut C
     let provider = understand(gateway, session, ctx)?;
     let (dialect, operation) = ctx.asked.ok_or_else(|| no_such_path(&ctx.path.text))?;
     admit(gateway, session, ctx)?;
-    if session.req_header().headers.contains_key(UPGRADE) {
+    if session
+        .req_header()
+        .headers
+        .get(UPGRADE)
+        .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    {
         return Err(Error::invalid("WebSockets are not served: their tokens could not be counted yet."));
     }
     read_body(gateway, session, ctx, operation).await?;
@@ -111,18 +118,17 @@ fn understand(gateway: &Gateway, session: &Session, ctx: &mut Ctx) -> Result<Opt
 /// gateway's credential never goes up.
 fn admit(gateway: &Gateway, session: &Session, ctx: &mut Ctx) -> Result<(), Error> {
     let own = session.get_header(OWN_KEY).and_then(|v| v.to_str().ok()).map(Credential::new);
-    let credential = own.as_ref().or(ctx.provider_key.as_ref());
-    let caller = match gateway.chain.admit(credential) {
-        // An upload link is a permission by itself: the SDKs send no key with it.
-        Err(refusal) if credential.is_none() => {
-            let link = std::str::from_utf8(session.req_header().raw_path()).unwrap_or_default();
-            gateway.links.caller(link).ok_or(refusal)?
-        }
-        admitted => admitted?,
-    };
+    let mut credential = own.clone().or_else(|| ctx.provider_key.clone());
+    if credential.is_none() {
+        // The SDKs send no key with an upload link.
+        let link = std::str::from_utf8(session.req_header().raw_path()).unwrap_or_default();
+        credential = gateway.links.key(link);
+    }
+    let caller = gateway.chain.admit(credential.as_ref())?;
     let used_for_gateway = own.is_none() && caller.key.is_some();
     ctx.provider_key =
         ctx.provider_key.take().filter(|key| !used_for_gateway && !key.expose().starts_with(KEY_PREFIX));
+    ctx.key = credential;
     ctx.caller = Some(caller);
     Ok(())
 }
@@ -166,7 +172,7 @@ fn plan(
         (Some(provider), model) => {
             chain.decide_for_provider(caller, provider, model, operation == Operation::Models)
         }
-        (None, Some(model)) => chain.decide(caller, model, dialect),
+        (None, Some(model)) => chain.decide(caller, model, dialect, operation),
         (None, None) if operation.names_model() => {
             Err(Error::invalid("`model` is missing: name the model to ask.")
                 .param("model")

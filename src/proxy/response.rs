@@ -1,7 +1,5 @@
 //! The answer on its way to the client: its header, and its body past the tap.
 
-use std::sync::Arc;
-
 use bytes::{Bytes, BytesMut};
 use http::header::{
     ALT_SVC, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SET_COOKIE, TRANSFER_ENCODING,
@@ -10,7 +8,8 @@ use http::{HeaderName, HeaderValue};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
-use tollgate_filters::exchange::{Caller, Operation};
+use tollgate_filters::authenticate::Credential;
+use tollgate_filters::exchange::Operation;
 
 use super::ctx::{Attempt, Ctx};
 use super::upstream::is_metered;
@@ -21,6 +20,7 @@ use crate::provider::Provider;
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-tollgate-request-id");
 pub(super) const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
+const MODEL: HeaderName = HeaderName::from_static("x-tollgate-model");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
 /// Headers in which a provider hands out links to itself.
 const LINKS: [HeaderName; 2] = [HeaderName::from_static("x-goog-upload-url"), LOCATION];
@@ -53,7 +53,10 @@ pub(super) fn header(
         attempt.tap = Some(Tap::new(form, dialect));
         let provider = &gateway.providers[attempt.target.provider];
         response.insert_header(PROVIDER, provider.name_header().clone())?;
-        rewrite_links(gateway, session, response, provider, ctx.caller.as_ref())?;
+        if let Some(model) = attempt.target.model.as_deref().and_then(|m| HeaderValue::from_str(m).ok()) {
+            response.insert_header(MODEL, model)?;
+        }
+        rewrite_links(gateway, session, response, provider, ctx.key.as_ref())?;
     }
     // Cookies and alternative services are the provider's own, for its own host.
     response.remove_header(&SET_COOKIE);
@@ -94,7 +97,7 @@ fn rewrite_links(
     session: &Session,
     response: &mut ResponseHeader,
     provider: &Provider,
-    caller: Option<&Arc<Caller>>,
+    key: Option<&Credential>,
 ) -> Result<()> {
     for name in LINKS {
         let Some(link) = response.headers.get(&name).and_then(|v| v.to_str().ok()) else { continue };
@@ -107,8 +110,8 @@ fn rewrite_links(
         let scheme = if session.digest().is_some_and(|d| d.ssl_digest.is_some()) { "https" } else { "http" };
         let path = format!("/{}{path}", provider.name);
         response.insert_header(name, format!("{scheme}://{host}{path}"))?;
-        if let Some(caller) = caller {
-            gateway.links.remember(path, caller.clone());
+        if let Some(key) = key {
+            gateway.links.remember(path, key.clone());
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! One attempt: connecting to a target, the request that goes up, and whether the next target is tried.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::header::{
     ACCEPT_ENCODING, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, TRANSFER_ENCODING, VIA,
@@ -24,6 +24,10 @@ const CREDENTIALS: [&str; 3] = ["authorization", "x-api-key", "x-goog-api-key"];
 const FORWARDING: [&str; 5] =
     ["x-real-ip", "cf-connecting-ip", "true-client-ip", "x-client-ip", "x-cluster-client-ip"];
 const FORWARDING_PREFIXES: [&str; 3] = ["x-forwarded-", "x-tollgate-", "x-envoy-"];
+
+/// A connection that had been closed while it was idle says so within a round trip. What breaks off later than
+/// this was a provider that had the request.
+const IDLE_CLOSE: Duration = Duration::from_millis(200);
 
 /// Where the current target is.
 pub(super) async fn peer(gateway: &Gateway, ctx: &Ctx) -> std::result::Result<Box<HttpPeer>, Refusal> {
@@ -186,12 +190,15 @@ pub(super) fn broke_off(
     if !upstream || session.response_written().is_some() || !can_send_again(session, ctx) {
         return e;
     }
-    let answered = ctx.attempt.as_ref().is_some_and(|attempt| attempt.status != 0);
+    let at_once = ctx
+        .attempt
+        .as_ref()
+        .is_none_or(|attempt| attempt.status == 0 && attempt.started.elapsed() < IDLE_CLOSE);
     let dead_connection = matches!(
         e.etype(),
         ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError | ErrorType::H2Error
     );
-    if reused && dead_connection && !answered && !ctx.reconnected {
+    if reused && dead_connection && at_once && !ctx.reconnected {
         // It was closed while it was idle: the request never reached anybody.
         ctx.reconnected = true;
         ctx.attempt = None;
@@ -199,7 +206,7 @@ pub(super) fn broke_off(
         return e;
     }
     if ctx.has_next_target() {
-        log::end_attempt(gateway, ctx, Some(&e), false);
+        log::end_attempt(gateway, ctx, Some(log::reason(&e)), false);
         move_on(ctx, &mut e, true);
     }
     e

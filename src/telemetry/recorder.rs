@@ -17,7 +17,7 @@ use tollgate_filters::usage::Row;
 use super::{Metrics, access_log};
 
 /// How long a finished exchange waits at the most before it is booked.
-const TICK: Duration = Duration::from_millis(20);
+const TICK: Duration = Duration::from_millis(40);
 
 /// Everything that is to be told of one exchange.
 #[derive(Debug)]

@@ -11,5 +11,8 @@
 mod bodies;
 mod errors;
 mod exchange;
+mod keys;
+mod process;
+mod protocols;
 mod replay;
 mod support;

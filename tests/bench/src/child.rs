@@ -52,6 +52,7 @@ impl Process {
         log: Option<&Path>,
         upstream: SocketAddr,
         threads: usize,
+        server: &str,
     ) -> Result<Self> {
         let binary = binary.map_or_else(|| beside_this("tollgate"), |path| Ok(path.to_owned()))?;
         let [address, admin] = free_addresses()?;
@@ -62,7 +63,7 @@ impl Process {
         fs::write(
             &file,
             format!(
-                "[server]\nlisten = [\"{address}\"]\nadmin = \"{admin}\"\ndata = \"{data}\"\nthreads = {threads}\n\n\
+                "[server]\nlisten = [\"{address}\"]\nadmin = \"{admin}\"\ndata = \"{data}\"\nthreads = {threads}\n{server}\n\
                  [[keys]]\nname = \"bench\"\nkey = \"{API_KEY}\"\n\n\
                  [providers.mock]\ndialects = [\"openai_chat\"]\nbase_url = \"http://{upstream}\"\n\
                  api_key = \"sk-mock\"\nmodels = [\"{MODEL}\"]\n"

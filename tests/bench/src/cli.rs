@@ -21,6 +21,7 @@ usage: bench [flags]
   --gap-us N         pause of the mock between the events of a stream (0)
   --only floor       a second floor in Tollgate's place: shows the noise of the measurement
   --tollgate PATH    the binary to measure (the one beside this)
+  --server LINE      a further line for Tollgate's [server] table, such as work_stealing=false
   --log FILE         keep Tollgate's access log (goes to /dev/null)
   --json FILE        write the figures as JSON too";
 
@@ -37,6 +38,7 @@ pub struct Options {
     pub gap: Duration,
     pub only_floor: bool,
     pub tollgate: Option<PathBuf>,
+    pub server: String,
     pub log: Option<PathBuf>,
     pub json: Option<PathBuf>,
 }
@@ -56,6 +58,7 @@ impl Options {
             gap: Duration::ZERO,
             only_floor: false,
             tollgate: None,
+            server: String::new(),
             log: None,
             json: None,
         }
@@ -86,6 +89,7 @@ impl Options {
                 "--gap-us" => options.gap = Duration::from_micros(number(flag, value)?),
                 "--only" if value == "floor" => options.only_floor = true,
                 "--tollgate" => options.tollgate = Some(value.into()),
+                "--server" => options.server = format!("{}{value}\n", options.server),
                 "--log" => options.log = Some(value.into()),
                 "--json" => options.json = Some(value.into()),
                 _ => return Err(format!("{flag} {value} is not understood\n\n{USAGE}").into()),

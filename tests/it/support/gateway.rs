@@ -110,6 +110,18 @@ impl Gateway {
         value.map_or(0.0, |v| v.parse().unwrap())
     }
 
+    /// What `/readyz` says.
+    pub fn readiness(&self) -> Value {
+        Client::connect(self.admin).call("GET", "/readyz", &[], b"").json()
+    }
+
+    /// Waits until no exchange is under way.
+    pub fn idle(&self) {
+        eventually("no exchange in flight", || {
+            (self.metric("tollgate_exchanges_in_flight") == 0.0).then_some(())
+        });
+    }
+
     /// The lines of the access log up to now.
     pub fn access_log(&self) -> Vec<Value> {
         let log = std::fs::read_to_string(self.path.join("stdout")).unwrap();

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::client::SendRequest;
 use http::Request;
 use tokio::net::TcpStream;
@@ -55,4 +56,38 @@ pub fn post(
         }
         (head.status.as_u16(), head.headers, bytes)
     })
+}
+
+/// A POST on a connection of its own, up to the header of its answer. The connection lives as long as
+/// the runtime.
+pub async fn begin(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (SendRequest<Bytes>, http::response::Parts, RecvStream) {
+    let mut sender = connect(address).await.ready().await.unwrap();
+    let mut request = Request::post(format!("http://gateway.test{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let (response, mut stream) = sender.send_request(request.body(()).unwrap(), false).unwrap();
+    stream.send_data(Bytes::copy_from_slice(body.as_bytes()), true).unwrap();
+    let (head, body) = response.await.unwrap().into_parts();
+    (sender, head, body)
+}
+
+/// What comes of a body, and whether it ends as it should.
+pub async fn read(body: &mut RecvStream) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    loop {
+        match body.data().await {
+            Some(Ok(chunk)) => {
+                let _ = body.flow_control().release_capacity(chunk.len());
+                bytes.extend_from_slice(&chunk);
+            }
+            Some(Err(_)) => return (bytes, false),
+            None => return (bytes, body.is_end_stream()),
+        }
+    }
 }

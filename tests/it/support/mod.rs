@@ -3,11 +3,13 @@
 #![allow(dead_code)] // each test takes what it needs
 
 pub mod client;
+pub mod dialect;
 pub mod gateway;
 pub mod http2;
 pub mod provider;
 
 pub use client::{Answer, Client};
+pub use dialect::{DIALECTS, Dialect};
 pub use gateway::Gateway;
 pub use provider::{Provider, Reply, Seen};
 

@@ -4,6 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A request as it came.
 #[derive(Debug, Clone, Default)]
@@ -34,8 +35,14 @@ pub enum Reply {
     ThenReset(Vec<u8>),
     /// These bytes, then nothing more until the other side closes; `closed` counts those.
     ThenHold(Vec<u8>),
+    /// These bytes; once the wait is over, those.
+    ThenWait(Vec<u8>, Box<dyn FnOnce() + Send>, Vec<u8>),
     /// The connection is closed without a byte.
     Close,
+    /// These bytes, then the connection is closed.
+    ThenClose(Vec<u8>),
+    /// These bytes, each piece after a pause; then the connection goes on.
+    Paced(Vec<Vec<u8>>, Duration),
 }
 
 impl Reply {
@@ -179,7 +186,19 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Seen>>, play: &dyn Fn(&Seen) -> Rep
                 let _ = reader.read(&mut [0]);
                 return Ok(());
             }
+            Reply::ThenWait(bytes, wait, rest) => {
+                writer.write_all(&bytes)?;
+                wait();
+                writer.write_all(&rest)?;
+            }
             Reply::Close => return Ok(()),
+            Reply::ThenClose(bytes) => return writer.write_all(&bytes),
+            Reply::Paced(pieces, pause) => {
+                for piece in pieces {
+                    std::thread::sleep(pause);
+                    writer.write_all(&piece)?;
+                }
+            }
         }
     }
     Ok(())

@@ -18,7 +18,7 @@ fn start(options: &Options, folder: &Folder, upstream: SocketAddr) -> Result<Pro
         Process::floor("floor 2", upstream, options.threads)?
     } else {
         let (binary, log) = (options.tollgate.as_deref(), options.log.as_deref());
-        Process::tollgate(binary, &folder.0, log, upstream, options.threads)?
+        Process::tollgate(binary, &folder.0, log, upstream, options.threads, &options.server)?
     };
     Ok(Proxies { floor, other })
 }
