@@ -90,8 +90,10 @@ impl Gateway {
         };
         let known = conf.providers.iter().flat_map(|p| conf.prices.models(&p.name));
         let aliased = conf.aliases.values().flatten().filter_map(|t| t.model.as_deref());
-        let metrics =
-            Arc::new(Metrics::new(known.chain(aliased).chain([DEMO]).map(str::to_owned).collect())?);
+        let metrics = Arc::new(Metrics::new(
+            known.chain(aliased).chain([DEMO]).map(str::to_owned).collect(),
+            &providers,
+        )?);
         let ledger = Arc::new(SqliteLedger::open(&conf.server.data)?);
         let recorder = Recorder::start(metrics.clone(), ledger.clone(), conf.server.access_log)
             .map_err(|source| StartError::Io { what: "the recorder's thread", source })?;

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
 use http::uri::{Authority, Uri};
+use http::{HeaderName, HeaderValue};
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
 use tollgate_filters::authenticate::Credential;
@@ -17,7 +17,7 @@ use tollgate_filters::exchange::Dialect;
 
 use crate::conf::{HttpVersion, ProviderConf, StreamUsage};
 use address::Address;
-pub use credential::KeyHeader;
+pub use credential::{KeyHeader, X_API_KEY, X_GOOG_API_KEY};
 
 #[derive(Debug)]
 pub struct Provider {
@@ -144,7 +144,7 @@ impl Provider {
         &self,
         dialect: Dialect,
         client: Option<&Credential>,
-    ) -> Result<Option<(&'static str, HeaderValue)>, Error> {
+    ) -> Result<Option<(HeaderName, HeaderValue)>, Error> {
         self.key.get(&self.name, dialect, client)
     }
 

@@ -66,7 +66,7 @@ impl<'a> Scanner<'a> {
         let text = &self.bytes[span.clone()];
         if text.contains(&b'\\') {
             // Rare: `"mod\u0065l"` is the same key as `"model"`, to us as to the provider.
-            let quoted = &self.bytes[span.start - 1..span.end + 1];
+            let quoted = &self.bytes[span.start - 1..=span.end];
             let key: String = serde_json::from_slice(quoted).map_err(|_| self.unexpected("a key"))?;
             return Ok(Some(Cow::Owned(key)));
         }

@@ -60,9 +60,7 @@ pub(super) fn usage(first: &[u8], last: &[u8]) -> Option<Reported> {
     let last: Wire = serde_json::from_slice(last).ok()?;
     let fresh = last.input_tokens.or(first.input_tokens);
     let output = last.output_tokens.or(first.output_tokens);
-    if fresh.or(output).0.is_none() {
-        return None;
-    }
+    fresh.or(output).0?;
     let read = last.cache_read_input_tokens.or(first.cache_read_input_tokens).get();
     let by_age = last.cache_creation.or(first.cache_creation).unwrap_or_default();
     let write_1h = by_age.ephemeral_1h_input_tokens.get();

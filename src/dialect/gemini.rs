@@ -66,9 +66,7 @@ struct Modality {
 pub(super) fn usage(raw: &[u8]) -> Option<Reported> {
     let wire: Wire = serde_json::from_slice(raw).ok()?;
     let parts = wire.prompt_token_count.or(wire.candidates_token_count);
-    if parts.or(wire.total_token_count).0.is_none() {
-        return None;
-    }
+    parts.or(wire.total_token_count).0?;
     let tool = wire.tool_use_prompt_token_count.get();
     let thoughts = wire.thoughts_token_count.get();
     let usage = Usage {

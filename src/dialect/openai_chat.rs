@@ -59,6 +59,7 @@ struct Wire<'a> {
 
 #[derive(Deserialize, Default, Clone, Copy)]
 #[serde(default)]
+#[allow(clippy::struct_field_names)] // the wire's own names
 struct Details {
     cached_tokens: Count,
     /// OpenAI and OpenRouter do not say for how long the cache was written.
@@ -79,9 +80,7 @@ pub(super) fn usage(raw: &[u8]) -> Option<Reported> {
     let wire: Wire<'_> = serde_json::from_slice(raw).ok()?;
     let input = wire.prompt_tokens_details.or(wire.prompt_token_details).unwrap_or_default();
     let output = wire.completion_tokens_details.unwrap_or_default();
-    if wire.prompt_tokens.or(wire.completion_tokens).or(wire.total_tokens).0.is_none() {
-        return None;
-    }
+    wire.prompt_tokens.or(wire.completion_tokens).or(wire.total_tokens).0?;
     let only_total = wire.prompt_tokens.or(wire.completion_tokens).0.is_none();
     let usage = Usage {
         input_tokens: if only_total { wire.total_tokens.get() } else { wire.prompt_tokens.get() },

@@ -129,9 +129,9 @@ pub fn is_plain(path: &str) -> bool {
         let code = path.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
         code.is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_' | b'~'))
     };
-    !path.contains("//")
-        && !path.split('/').any(|segment| segment == "." || segment == "..")
-        && !(path.contains('%') && path.match_indices('%').any(needless))
+    let dots = path.split('/').any(|segment| segment == "." || segment == "..");
+    let tricks = path.contains("//") || dots || path.match_indices('%').any(needless);
+    !tricks
 }
 
 /// A path segment with its percent-escapes undone, as far as they are text.
@@ -143,16 +143,9 @@ pub fn percent_decode(text: &str) -> Cow<'_, str> {
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
         let escape = tail.get(..2).filter(|_| byte == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
-        match escape.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(decoded) => {
-                bytes.push(decoded);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(byte);
-                rest = tail;
-            }
-        }
+        let decoded = escape.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        bytes.push(decoded.unwrap_or(byte));
+        rest = if decoded.is_some() { &tail[2..] } else { tail };
     }
     Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -82,7 +82,7 @@ impl Tap {
                 });
                 chunk
             }
-            Form::SseWithoutUsage => self.push_without_usage(chunk),
+            Form::SseWithoutUsage => self.push_without_usage(&chunk),
         }
     }
 
@@ -91,17 +91,17 @@ impl Tap {
         self.held.bytes.split().freeze()
     }
 
-    fn push_without_usage(&mut self, chunk: Bytes) -> Bytes {
+    fn push_without_usage(&mut self, chunk: &Bytes) -> Bytes {
         let Self { splitter, json, held, events, .. } = self;
         let mut kept = Kept::new(held);
-        splitter.push(&chunk, |piece| match piece {
+        splitter.push(chunk, |piece| match piece {
             Piece::Data(data) => json.push(data),
             Piece::End(end) => {
                 *events += 1;
                 // A usage chunk has no choices; a last chunk with both is the client's.
                 let usage_chunk = json.document_has_usage() && json.document_choices() == Choices::Empty;
                 json.next_document();
-                kept.event(&chunk, end, usage_chunk);
+                kept.event(chunk, end, usage_chunk);
             }
         });
         kept.rest(chunk)
@@ -198,7 +198,7 @@ impl<'a> Kept<'a> {
     }
 
     /// Holds back what follows the last whole event, and gives out the rest.
-    fn rest(mut self, chunk: Bytes) -> Bytes {
+    fn rest(mut self, chunk: &Bytes) -> Bytes {
         if self.held.letting_through || self.held.bytes.len() + (chunk.len() - self.end) > MAX_HELD {
             self.held.letting_through = true;
             self.release_held();
@@ -207,7 +207,7 @@ impl<'a> Kept<'a> {
             self.held.bytes.extend_from_slice(&chunk[self.end..]);
         }
         if self.copied {
-            self.copy_run(&chunk);
+            self.copy_run(chunk);
             self.out.freeze()
         } else {
             chunk.slice(self.run..self.end)

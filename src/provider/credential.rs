@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue};
 use tollgate_filters::authenticate::Credential;
 use tollgate_filters::error::{Error, Kind};
 use tollgate_filters::exchange::Dialect;
 
 use crate::conf::{KeyStyle, Secret};
+
+pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 
 /// How often a mounted file is looked at again.
 const REREAD: Duration = Duration::from_secs(1);
@@ -18,7 +22,7 @@ const REREAD: Duration = Duration::from_secs(1);
 pub enum KeyHeader {
     None,
     Passthrough,
-    Fixed(&'static str, HeaderValue),
+    Fixed(HeaderName, HeaderValue),
     /// From a mounted file, read again when it may have changed.
     File {
         style: KeyStyle,
@@ -50,10 +54,10 @@ impl KeyHeader {
         provider: &str,
         dialect: Dialect,
         client: Option<&Credential>,
-    ) -> Result<Option<(&'static str, HeaderValue)>, Error> {
+    ) -> Result<Option<(HeaderName, HeaderValue)>, Error> {
         match self {
             Self::None => Ok(None),
-            Self::Fixed(name, value) => Ok(Some((name, value.clone()))),
+            Self::Fixed(name, value) => Ok(Some((name.clone(), value.clone()))),
             Self::File { style, secret, current } => {
                 let (held, read) = &**current.load();
                 if read.elapsed() < REREAD {
@@ -86,11 +90,12 @@ impl KeyHeader {
     }
 }
 
-fn name(style: KeyStyle) -> &'static str {
+/// What carries the credential in each style.
+fn name(style: KeyStyle) -> HeaderName {
     match style {
-        KeyStyle::XApiKey => "x-api-key",
-        KeyStyle::XGoogApiKey => "x-goog-api-key",
-        KeyStyle::Bearer | KeyStyle::None | KeyStyle::Passthrough => "authorization",
+        KeyStyle::XApiKey => X_API_KEY,
+        KeyStyle::XGoogApiKey => X_GOOG_API_KEY,
+        KeyStyle::Bearer | KeyStyle::None | KeyStyle::Passthrough => AUTHORIZATION,
     }
 }
 

@@ -31,8 +31,6 @@ pub struct Ctx {
     pub(super) client_request_id: Option<String>,
     pub(super) traceparent: Option<String>,
     pub(super) method: Method,
-    /// The path as it came, without its query.
-    pub(super) full_path: String,
     pub(super) asked: Option<(Dialect, Operation)>,
     pub(super) path: Path,
     pub(super) caller: Option<Arc<Caller>>,
@@ -112,7 +110,6 @@ impl Ctx {
             client_request_id: None,
             traceparent: None,
             method: Method::GET,
-            full_path: String::new(),
             asked: None,
             path: Path::default(),
             caller: None,

@@ -18,7 +18,8 @@ use crate::telemetry::Record;
 pub(super) fn settle(gateway: &Gateway, session: &Session, e: Option<&Error>, ctx: &mut Ctx) {
     end_attempt(gateway, ctx, e.map(reason), e.is_none());
     let status = session.response_written().map_or(0, |header| header.status.as_u16());
-    book(gateway, ctx, status, e.map(reason));
+    let path = session.req_header().uri.path().to_owned();
+    book(gateway, ctx, path, status, e.map(reason));
 }
 
 /// The exchange was dropped before its end.
@@ -29,10 +30,11 @@ pub(super) fn abandon(ctx: &mut Ctx) {
     let gateway = ctx.gateway.clone();
     let status = ctx.attempt.as_ref().map_or(0, |attempt| attempt.status);
     end_attempt(&gateway, ctx, Some("shutdown"), false);
-    book(&gateway, ctx, status, Some("shutdown"));
+    let path = std::mem::take(&mut ctx.path.text);
+    book(&gateway, ctx, path, status, Some("shutdown"));
 }
 
-fn book(gateway: &Gateway, ctx: &mut Ctx, status: u16, reason: Option<&'static str>) {
+fn book(gateway: &Gateway, ctx: &mut Ctx, path: String, status: u16, reason: Option<&'static str>) {
     ctx.settled = true;
     gateway.metrics.in_flight.dec();
     let request_bytes = match &ctx.body {
@@ -47,7 +49,7 @@ fn book(gateway: &Gateway, ctx: &mut Ctx, status: u16, reason: Option<&'static s
         client_request_id: ctx.client_request_id.take(),
         traceparent: ctx.traceparent.take(),
         method: std::mem::take(&mut ctx.method),
-        path: std::mem::take(&mut ctx.full_path),
+        path,
         caller: ctx.caller.take(),
         asked: ctx.asked,
         status,
@@ -69,7 +71,7 @@ pub(super) fn end_attempt(gateway: &Gateway, ctx: &mut Ctx, broken: Option<&'sta
     let tap = attempt.tap.as_ref();
     let used = used(&attempt, operation, complete);
     ctx.total_disagrees |= used.reported.total_disagrees;
-    let answered = tap.and_then(|tap| tap.model());
+    let answered = tap.and_then(Tap::model);
     let names = [answered, attempt.target.model.as_deref()].into_iter().flatten();
     let free = attempt.status >= 300 || matches!(operation, Operation::Models | Operation::CountTokens);
     let cost = match used.known {
@@ -97,7 +99,7 @@ pub(super) fn end_attempt(gateway: &Gateway, ctx: &mut Ctx, broken: Option<&'sta
         model_asked: ctx.model_asked.clone(),
         model_answered: answered.map(Arc::from),
         status: attempt.status,
-        stream: tap.is_some_and(|tap| tap.is_stream()),
+        stream: tap.is_some_and(Tap::is_stream),
         finish_reason: tap
             .and_then(|tap| tap.finish_reason())
             .filter(|_| operation.uses_tokens())
@@ -123,7 +125,7 @@ struct Used {
 }
 
 fn used(attempt: &Attempt, operation: Operation, complete: bool) -> Used {
-    let reported = attempt.tap.as_ref().and_then(|tap| tap.reported());
+    let reported = attempt.tap.as_ref().and_then(Tap::reported);
     let refused = attempt.status >= 300;
     match (reported, complete) {
         (Some(reported), true) => Used { reported, measured: true, known: true },

@@ -34,7 +34,6 @@ pub(super) fn arrive(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx) {
     ctx.client_request_id = id("x-request-id");
     ctx.traceparent = id("traceparent");
     ctx.method = session.req_header().method.clone();
-    ctx.full_path = session.req_header().uri.path().to_owned();
     session.set_read_timeout(Some(gateway.server.body_timeout));
     session.set_write_timeout(Some(gateway.server.write_timeout));
 }
@@ -68,7 +67,7 @@ fn understand(gateway: &Gateway, session: &Session, ctx: &mut Ctx) -> Result<Opt
     let raw = std::str::from_utf8(request.raw_path())
         .map_err(|_| Error::invalid("The request path is not UTF-8."))?;
     let (path, query) = raw.split_once('?').unwrap_or((raw, ""));
-    ctx.path.text = path.to_owned();
+    path.clone_into(&mut ctx.path.text);
     let (query, key_in_query) = without_key(query);
     let mut sdk = if headers.contains_key("anthropic-version") {
         Sdk::Anthropic
@@ -118,17 +117,21 @@ fn understand(gateway: &Gateway, session: &Session, ctx: &mut Ctx) -> Result<Opt
 /// gateway's credential never goes up.
 fn admit(gateway: &Gateway, session: &Session, ctx: &mut Ctx) -> Result<(), Error> {
     let own = session.get_header(OWN_KEY).and_then(|v| v.to_str().ok()).map(Credential::new);
-    let mut credential = own.clone().or_else(|| ctx.provider_key.clone());
-    if credential.is_none() {
-        // The SDKs send no key with an upload link.
-        let link = std::str::from_utf8(session.req_header().raw_path()).unwrap_or_default();
-        credential = gateway.links.key(link);
+    let provider_key = ctx.provider_key.take();
+    // The SDKs send no key with an upload link.
+    let linked = || {
+        let none = own.is_none() && provider_key.is_none();
+        let link = std::str::from_utf8(session.req_header().raw_path()).ok();
+        link.filter(|_| none).and_then(|link| gateway.links.key(link))
+    };
+    let linked = linked();
+    let caller = gateway.chain.admit(own.as_ref().or(provider_key.as_ref()).or(linked.as_ref()))?;
+    if own.is_none() && caller.key.is_some() {
+        ctx.key = provider_key.or(linked);
+    } else {
+        ctx.provider_key = provider_key.filter(|key| !key.expose().starts_with(KEY_PREFIX));
+        ctx.key = own;
     }
-    let caller = gateway.chain.admit(credential.as_ref())?;
-    let used_for_gateway = own.is_none() && caller.key.is_some();
-    ctx.provider_key =
-        ctx.provider_key.take().filter(|key| !used_for_gateway && !key.expose().starts_with(KEY_PREFIX));
-    ctx.key = credential;
     ctx.caller = Some(caller);
     Ok(())
 }

@@ -61,7 +61,8 @@ pub(super) fn header(
     // Cookies and alternative services are the provider's own, for its own host.
     response.remove_header(&SET_COOKIE);
     response.remove_header(&ALT_SVC);
-    response.insert_header(ATTEMPTS, HeaderValue::from(attempts))?;
+    let attempts = if attempts == 1 { HeaderValue::from_static("1") } else { HeaderValue::from(attempts) };
+    response.insert_header(ATTEMPTS, attempts)?;
     own_request_id(response, ctx)
 }
 

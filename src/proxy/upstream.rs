@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use http::header::{
-    ACCEPT_ENCODING, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, TRANSFER_ENCODING, VIA,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName,
+    TRANSFER_ENCODING, VIA,
 };
 use http::{HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -16,13 +17,22 @@ use tollgate_filters::exchange::Operation;
 use super::ctx::{Attempt, Body, Ctx, now};
 use super::log;
 use crate::gateway::Gateway;
-use crate::provider::Provider;
+use crate::provider::{Provider, X_API_KEY, X_GOOG_API_KEY};
 
-/// What a client sends to the gateway and to nobody behind it.
-const CREDENTIALS: [&str; 3] = ["authorization", "x-api-key", "x-goog-api-key"];
-/// Who the client is and which way it came, as proxies in front say it.
-const FORWARDING: [&str; 5] =
-    ["x-real-ip", "cf-connecting-ip", "true-client-ip", "x-client-ip", "x-cluster-client-ip"];
+/// What stays between the client and the gateway: credentials, cookies, and which way the request came.
+const OWN: [HeaderName; 11] = [
+    AUTHORIZATION,
+    X_API_KEY,
+    X_GOOG_API_KEY,
+    COOKIE,
+    FORWARDED,
+    VIA,
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("x-cluster-client-ip"),
+];
 const FORWARDING_PREFIXES: [&str; 3] = ["x-forwarded-", "x-tollgate-", "x-envoy-"];
 
 /// A connection that had been closed while it was idle says so within a round trip. What breaks off later than
@@ -49,8 +59,8 @@ pub(super) fn not_connected(gateway: &Gateway, ctx: &mut Ctx, mut e: Box<Error>)
 }
 
 pub(super) fn connected(gateway: &Gateway, ctx: &Ctx, reused: bool) {
-    if let Ok(provider) = provider(gateway, ctx) {
-        gateway.metrics.connected(&provider.name, reused);
+    if let Some(target) = ctx.current() {
+        gateway.metrics.connected(target.provider, reused);
     }
 }
 
@@ -70,7 +80,11 @@ pub(super) fn request(
     };
 
     let path = path(provider, ctx, target.model.as_deref());
-    request.set_raw_path(path.as_bytes()).map_err(|_| Refusal::invalid("The request path is not valid."))?;
+    if path.as_bytes() != request.raw_path() {
+        request
+            .set_raw_path(path.as_bytes())
+            .map_err(|_| Refusal::invalid("The request path is not valid."))?;
+    }
     strip(request);
     insert(request, HOST, provider.host().clone());
     if let Some((name, value)) = provider.key_header(dialect, ctx.provider_key.as_ref())? {
@@ -87,14 +101,17 @@ pub(super) fn request(
                 .facts
                 .as_ref()
                 .map_or_else(|| body.clone(), |facts| facts.splice(body, model, asks_for_usage));
-            request.remove_header(&TRANSFER_ENCODING);
             request.remove_header(&EXPECT);
-            insert(request, CONTENT_LENGTH, HeaderValue::from(body.len()));
+            let length = HeaderValue::from(body.len());
+            if request.headers.get(CONTENT_LENGTH) != Some(&length) {
+                request.remove_header(&TRANSFER_ENCODING);
+                insert(request, CONTENT_LENGTH, length);
+            }
             Some(body)
         }
         Body::None | Body::Streamed(_) => None,
     };
-    if is_metered(session, operation) {
+    if is_metered(session, operation) && request.headers.contains_key(ACCEPT_ENCODING) {
         // The tap reads what the provider sends; SDKs take an answer that is not compressed as well.
         insert(request, ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
@@ -136,17 +153,12 @@ fn path(provider: &Provider, ctx: &Ctx, model: Option<&str>) -> String {
     path
 }
 
-/// Takes out what is between the client and the gateway.
+/// Takes out what stays here. Most requests have one or two such headers, so they are looked for in one walk.
 fn strip(request: &mut RequestHeader) {
-    for name in CREDENTIALS.iter().chain(&FORWARDING) {
-        request.remove_header(*name);
-    }
-    for name in [COOKIE, FORWARDED, VIA] {
-        request.remove_header(&name);
-    }
-    let prefixed =
-        |name: &&HeaderName| FORWARDING_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
-    let found: Vec<HeaderName> = request.headers.keys().filter(prefixed).cloned().collect();
+    let stays = |name: &&HeaderName| {
+        OWN.contains(name) || FORWARDING_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
+    };
+    let found: Vec<HeaderName> = request.headers.keys().filter(stays).cloned().collect();
     for name in found {
         request.remove_header(&name);
     }

@@ -11,6 +11,7 @@ use rust_decimal::prelude::ToPrimitive as _;
 use tollgate_filters::usage::Row;
 
 use super::recorder::Record;
+use crate::provider::Provider;
 use crate::store::LedgerStats;
 
 /// What a client names that is no known model.
@@ -35,7 +36,8 @@ pub struct Metrics {
     total_mismatch: IntCounterVec,
     /// Exchanges under way.
     pub in_flight: IntGauge,
-    connections: IntCounterVec,
+    /// For each provider by its index: connections from the pool, and new ones.
+    connections: Vec<[IntCounter; 2]>,
     ledger_queue: IntGauge,
     ledger_failing: IntGauge,
     ledger_written: IntCounter,
@@ -45,7 +47,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// `models` are the names that may stand in a label.
-    pub fn new(models: HashSet<String>) -> Result<Self, prometheus::Error> {
+    pub fn new(models: HashSet<String>, providers: &[Provider]) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let counters = |name: &str, help: &str, labels: &[&str]| {
             register(&registry, IntCounterVec::new(Opts::new(format!("tollgate_{name}"), help), labels)?)
@@ -58,6 +60,15 @@ impl Metrics {
             let opts = HistogramOpts::new(format!("tollgate_{name}"), help).buckets(SECONDS.to_vec());
             register(&registry, HistogramVec::new(opts, labels)?)
         };
+        let used = counters(
+            "upstream_connections_total",
+            "Connections used for attempts, new or from the pool.",
+            &["provider", "connection"],
+        )?;
+        let connections = providers
+            .iter()
+            .map(|p| ["reused", "new"].map(|kind| used.with_label_values(&[&*p.name, kind])))
+            .collect();
         Ok(Self {
             requests: counters(
                 "requests_total",
@@ -101,11 +112,7 @@ impl Metrics {
                 &["provider"],
             )?,
             in_flight: gauge("exchanges_in_flight", "Exchanges under way.")?,
-            connections: counters(
-                "upstream_connections_total",
-                "Connections used for attempts, new or from the pool.",
-                &["provider", "connection"],
-            )?,
+            connections,
             ledger_queue: gauge("ledger_queue_rows", "Usage rows that wait in memory for the ledger.")?,
             ledger_failing: gauge("ledger_failing", "1 while the ledger does not take rows.")?,
             ledger_written: counter("ledger_written_rows_total", "Usage rows in the ledger.")?,
@@ -122,9 +129,11 @@ impl Metrics {
         })
     }
 
-    /// A connection to `provider` is used.
-    pub fn connected(&self, provider: &str, reused: bool) {
-        self.connections.with_label_values(&[provider, if reused { "reused" } else { "new" }]).inc();
+    /// A connection to the provider with this index is used.
+    pub fn connected(&self, provider: usize, reused: bool) {
+        if let Some([pooled, new]) = self.connections.get(provider) {
+            if reused { pooled.inc() } else { new.inc() }
+        }
     }
 
     pub(super) fn count(&self, record: &Record) {
@@ -221,7 +230,7 @@ fn status(status: u16) -> &'static str {
         100..=199 => "1xx",
         201..=299 => "2xx",
         300..=399 => "3xx",
-        401..=499 => "4xx",
+        402..=499 => "4xx",
         _ => "5xx",
     }
 }

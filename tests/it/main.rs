@@ -5,7 +5,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::missing_panics_doc,
-    clippy::print_stderr
+    clippy::print_stderr,
+    clippy::format_push_string,
+    clippy::similar_names
 )]
 
 mod bodies;

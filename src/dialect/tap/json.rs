@@ -73,6 +73,7 @@ struct Frame {
 }
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // an automaton's registers
 pub(super) struct Json {
     // where the reader is in the current document
     lexeme: Lexeme,
@@ -359,8 +360,8 @@ fn slot(place: Place, key: &[u8]) -> Slot {
         (Place::Root, b"candidates") => Slot::Enter(Place::Candidate),
         (Place::Root, b"modelVersion") | (Place::Root | Place::Inner, b"model") => Slot::Model,
         (Place::Root | Place::Inner, b"service_tier") => Slot::Tier,
-        (Place::Root | Place::Inner, b"status") => Slot::Finish,
-        (Place::Root | Place::Inner | Place::Generated, b"stop_reason")
+        (Place::Root | Place::Inner, b"status")
+        | (Place::Root | Place::Inner | Place::Generated, b"stop_reason")
         | (Place::Choice, b"finish_reason")
         | (Place::Candidate, b"finishReason") => Slot::Finish,
         (Place::Root | Place::Inner, b"incomplete_details") => Slot::Enter(Place::IncompleteDetails),

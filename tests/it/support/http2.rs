@@ -65,7 +65,7 @@ pub async fn begin(
     path: &str,
     headers: &[(&str, &str)],
     body: &str,
-) -> (SendRequest<Bytes>, http::response::Parts, RecvStream) {
+) -> Result<(SendRequest<Bytes>, http::response::Parts, RecvStream), h2::Error> {
     let mut sender = connect(address).await.ready().await.unwrap();
     let mut request = Request::post(format!("http://gateway.test{path}"));
     for (name, value) in headers {
@@ -73,8 +73,8 @@ pub async fn begin(
     }
     let (response, mut stream) = sender.send_request(request.body(()).unwrap(), false).unwrap();
     stream.send_data(Bytes::copy_from_slice(body.as_bytes()), true).unwrap();
-    let (head, body) = response.await.unwrap().into_parts();
-    (sender, head, body)
+    let (head, body) = response.await?.into_parts();
+    Ok((sender, head, body))
 }
 
 /// What comes of a body, and whether it ends as it should.

@@ -13,6 +13,8 @@ pub struct Seen {
     pub target: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// So many came before it on its connection.
+    pub nth: usize,
 }
 
 impl Seen {
@@ -164,7 +166,10 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Seen>>, play: &dyn Fn(&Seen) -> Rep
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut writer = stream;
-    while let Some(request) = read(&mut reader)? {
+    let mut nth = 0;
+    while let Some(mut request) = read(&mut reader)? {
+        request.nth = nth;
+        nth += 1;
         seen.lock().unwrap().push(request.clone());
         match play(&request) {
             Reply::Raw(bytes) => writer.write_all(&bytes)?,
@@ -177,7 +182,7 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Seen>>, play: &dyn Fn(&Seen) -> Rep
             Reply::ThenReset(bytes) => {
                 writer.write_all(&bytes)?;
                 // What was written must be on its way before the reset overtakes it.
-                std::thread::sleep(std::time::Duration::from_millis(50));
+                std::thread::sleep(Duration::from_millis(50));
                 reset(&writer);
                 return Ok(());
             }
@@ -207,13 +212,13 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Seen>>, play: &dyn Fn(&Seen) -> Rep
 /// Closes with a reset instead of a farewell.
 fn reset(stream: &TcpStream) {
     let socket = socket2::SockRef::from(stream);
-    socket.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    socket.set_linger(Some(Duration::ZERO)).unwrap();
     let _ = socket.shutdown(std::net::Shutdown::Read);
 }
 
 fn read(reader: &mut impl BufRead) -> io::Result<Option<Seen>> {
     let mut line = String::new();
-    if reader.read_line(&mut line)? == 0 {
+    if read_line(reader, &mut line)? == 0 {
         return Ok(None);
     }
     let mut words = line.split(' ');
@@ -224,14 +229,14 @@ fn read(reader: &mut impl BufRead) -> io::Result<Option<Seen>> {
     };
     loop {
         line.clear();
-        reader.read_line(&mut line)?;
+        read_line(reader, &mut line)?;
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         request.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     if request.header("transfer-encoding") == Some("chunked") {
         loop {
             line.clear();
-            reader.read_line(&mut line)?;
+            read_line(reader, &mut line)?;
             let length = usize::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
             let mut piece = vec![0; length + 2];
             reader.read_exact(&mut piece)?;
@@ -245,4 +250,12 @@ fn read(reader: &mut impl BufRead) -> io::Result<Option<Seen>> {
         reader.read_exact(&mut request.body)?;
     }
     Ok(Some(request))
+}
+
+/// Appends a line to `line`. A header may hold any bytes, and what is not UTF-8 is not the provider's business.
+fn read_line(reader: &mut impl BufRead, line: &mut String) -> io::Result<usize> {
+    let mut bytes = Vec::new();
+    reader.read_until(b'\n', &mut bytes)?;
+    line.push_str(&String::from_utf8_lossy(&bytes));
+    Ok(bytes.len())
 }
