@@ -111,7 +111,7 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        upstream::judge(session, response, ctx)
+        upstream::judge(&self.gateway, session, response, ctx)
     }
 
     async fn response_filter(

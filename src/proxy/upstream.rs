@@ -72,7 +72,6 @@ pub(super) fn request(
     request: &mut RequestHeader,
     ctx: &mut Ctx,
 ) -> std::result::Result<(), Refusal> {
-    log::end_attempt(gateway, ctx, None, false);
     let provider = provider(gateway, ctx)?;
     let (dialect, operation) = ctx.asked.unwrap_or((ctx.dialect(), Operation::Other));
     let Some(target) = ctx.current().cloned() else {
@@ -170,7 +169,12 @@ fn insert(request: &mut RequestHeader, name: impl pingora::http::IntoCaseHeaderN
 }
 
 /// Judges the answer's status: one that another target may better, while there is one, is not passed on.
-pub(super) fn judge(session: &Session, response: &ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+pub(super) fn judge(
+    gateway: &Gateway,
+    session: &Session,
+    response: &ResponseHeader,
+    ctx: &mut Ctx,
+) -> Result<()> {
     if let Some(attempt) = &mut ctx.attempt {
         attempt.status = response.status.as_u16();
     }
@@ -178,6 +182,7 @@ pub(super) fn judge(session: &Session, response: &ResponseHeader, ctx: &mut Ctx)
     if !retryable || !ctx.has_next_target() || !can_send_again(session, ctx) {
         return Ok(());
     }
+    log::end_attempt(gateway, ctx, None, false);
     let mut e = Error::explain(ErrorType::HTTPStatus(response.status.as_u16()), "another target is tried");
     e.as_up();
     move_on(ctx, &mut e, true);
