@@ -6,10 +6,12 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
@@ -46,19 +48,47 @@ impl Front {
 }
 
 #[async_trait]
-impl HttpServerApp for Front {
+impl ServerApp for Front {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let connection = Arc::new(Connection { front: self.clone(), has_begun: AtomicBool::new(false) });
+        let serve = connection.process_new(stream, shutdown);
+        tokio::pin!(serve);
+        tokio::select! {
+            biased;
+            stream = &mut serve => return stream,
+            () = pingora::time::sleep(self.header_timeout) => {}
+        }
+        // Pingora first waits for as many bytes as HTTP/2 begins with, however long that takes.
+        if connection.has_begun.load(Ordering::Relaxed) { serve.await } else { None }
+    }
+
+    async fn cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}
+
+/// One connection of a client.
+struct Connection {
+    front: Arc<Front>,
+    /// A request is being read.
+    has_begun: AtomicBool,
+}
+
+#[async_trait]
+impl HttpServerApp for Connection {
     async fn process_new_http(
         self: &Arc<Self>,
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        self.has_begun.store(true, Ordering::Relaxed);
         let exchange = HEADER_READ.scope(Cell::new(false), async {
-            let exchange = self.proxy.process_new_http(session, shutdown);
+            let exchange = self.front.proxy.process_new_http(session, shutdown);
             tokio::pin!(exchange);
             tokio::select! {
                 biased;
                 stream = &mut exchange => return stream,
-                () = pingora::time::sleep(self.header_timeout) => {}
+                () = pingora::time::sleep(self.front.header_timeout) => {}
             }
             if HEADER_READ.with(Cell::get) { exchange.await } else { None }
         });
@@ -66,14 +96,10 @@ impl HttpServerApp for Front {
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        self.proxy.h2_options()
+        self.front.proxy.h2_options()
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.proxy.server_options()
-    }
-
-    async fn http_cleanup(&self) {
-        self.proxy.http_cleanup().await;
+        self.front.proxy.server_options()
     }
 }

@@ -19,6 +19,8 @@ pub enum Piece<'a> {
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Splitter {
     line: Line,
+    /// Lines of an event have come that no blank line has ended yet.
+    in_event: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +51,11 @@ impl Splitter {
                 Line::Start(matched) => {
                     let byte = bytes[at];
                     at += 1;
+                    self.in_event |= !matches!(byte, b'\n' | b'\r');
                     self.line = match byte {
                         b'\n' => {
                             if matched == 0 {
+                                self.in_event = false;
                                 each(Piece::End(at));
                             }
                             Line::Start(0)
@@ -66,6 +70,7 @@ impl Splitter {
                     self.line = Line::Other;
                     if bytes[at] == b'\n' {
                         at += 1;
+                        self.in_event = false;
                         each(Piece::End(at));
                         self.line = Line::Start(0);
                     }
@@ -89,7 +94,7 @@ impl Splitter {
 
     /// Whether the bytes so far end with a whole event.
     pub fn at_boundary(&self) -> bool {
-        self.line == Line::Start(0)
+        self.line == Line::Start(0) && !self.in_event
     }
 }
 
@@ -117,6 +122,22 @@ mod tests {
         assert_eq!(whole, ["", " {\"a\":1}", "b\r c\r", "", " [DONE]"]);
         for cut in 1..stream.len() {
             assert_eq!(events(stream, cut), whole, "cut into pieces of {cut}");
+        }
+    }
+
+    #[test]
+    fn only_a_blank_line_makes_a_boundary() {
+        for (text, boundary) in [
+            ("", true),
+            ("data: a\n", false),
+            ("data: a\n\n", true),
+            ("data: a\r\n\r\n", true),
+            ("dat", false),
+            ("event: x\n", false),
+        ] {
+            let mut splitter = Splitter::default();
+            splitter.push(text.as_bytes(), |_| {});
+            assert_eq!(splitter.at_boundary(), boundary, "{text:?}");
         }
     }
 

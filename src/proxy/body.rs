@@ -43,12 +43,7 @@ pub(super) async fn read(session: &mut Session, limit: usize, stall: Duration) -
             Ok(Ok(Some(chunk))) => chunk,
             Ok(Ok(None)) => break,
             Ok(Err(e)) => return Err(gone(&e)),
-            Err(_) => {
-                return Err(Error::new(
-                    Kind::SlowClient,
-                    format!("The request body did not arrive in time; {} bytes of it did.", body.len()),
-                ));
-            }
+            Err(_) => return Err(slow(body.len() as u64)),
         };
         if body.len() + chunk.len() > limit {
             return Err(too_large(limit as u64));
@@ -76,7 +71,12 @@ pub(super) fn check_declared_length(session: &Session, limit: u64) -> Result<Opt
 }
 
 /// Puts in the body for the current target, or counts what streams by.
-pub(super) fn send(gateway: &Gateway, body: &mut Option<Bytes>, ctx: &mut Ctx) -> Result<(), Error> {
+pub(super) fn send(
+    gateway: &Gateway,
+    body: &mut Option<Bytes>,
+    end: bool,
+    ctx: &mut Ctx,
+) -> Result<(), Error> {
     match &mut ctx.body {
         Body::None => {}
         Body::Whole(_) => *body = ctx.attempt.as_mut().and_then(|attempt| attempt.body.take()),
@@ -88,6 +88,10 @@ pub(super) fn send(gateway: &Gateway, body: &mut Option<Bytes>, ctx: &mut Ctx) -
             }
             if let Some(attempt) = &mut ctx.attempt {
                 attempt.request_bytes += length;
+            }
+            let earned = Duration::from_secs(*seen / MIN_RATE);
+            if !end && ctx.started.elapsed() > gateway.server.body_timeout + earned {
+                return Err(slow(*seen));
             }
         }
     }
@@ -104,6 +108,13 @@ pub(super) async fn linger(session: &mut ServerSession, time: Duration) -> bool 
 fn too_large(limit: u64) -> Error {
     Error::new(Kind::TooLarge, format!("The request body is over the limit of {limit} bytes."))
         .code("request_too_large")
+}
+
+fn slow(received: u64) -> Error {
+    Error::new(
+        Kind::SlowClient,
+        format!("The request body did not arrive in time; {received} bytes of it did."),
+    )
 }
 
 /// The client left or broke the protocol while it was sending.

@@ -98,8 +98,9 @@ async fn write_error(session: &mut Session, refusal: &Refusal, ctx: &mut Ctx) ->
         header.insert_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))?;
     }
     response::own_request_id(&mut header, ctx)?;
-    if !session.as_mut().is_body_done() {
-        // What is left of the body may be longer than anybody cares to read.
+    if !ctx.plan.targets.is_empty() || !session.as_mut().is_body_done() {
+        // Pingora keeps no connection whose exchange failed on its way to a provider; and what is left of a
+        // body may be longer than anybody cares to read.
         session.set_keepalive(None);
     }
     ctx.response_bytes = body.len() as u64;

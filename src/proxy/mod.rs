@@ -99,10 +99,10 @@ impl ProxyHttp for Proxy {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        body::send(&self.gateway, body, ctx).map_err(|error| ctx.fail(error))
+        body::send(&self.gateway, body, end, ctx).map_err(|error| ctx.fail(error))
     }
 
     async fn upstream_response_filter(

@@ -5,7 +5,7 @@
 //! is full, a row is lost, counted, and printed with the log so that it can be entered by hand.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -76,9 +76,11 @@ impl SqliteLedger {
             .enable_time()
             .build()
             .map_err(|source| StoreError::File { path: "the ledger's runtime".to_owned(), source })?;
-        let connection = runtime.block_on(sqlite::open(&data.join(rows::FILE), rows::SCHEMA))?;
+        let file = data.join(rows::FILE);
+        let connection = runtime.block_on(sqlite::open(&file, rows::SCHEMA))?;
         let shared = Arc::new(Shared::default());
-        let writer = Writer { shared: shared.clone(), spill: Spill::new(data), connection };
+        let writer =
+            Writer { shared: shared.clone(), spill: Spill::new(data), file, connection: Some(connection) };
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || runtime.block_on(writer.run()))
@@ -158,7 +160,10 @@ impl Shared {
 struct Writer {
     shared: Arc<Shared>,
     spill: Spill,
-    connection: SqliteConnection,
+    file: PathBuf,
+    /// `None` after a failure: what a failed statement leaves of a transaction must not swallow later rows, so
+    /// the connection is given up and the next write begins with a new one.
+    connection: Option<SqliteConnection>,
 }
 
 impl Writer {
@@ -184,12 +189,12 @@ impl Writer {
         let stats = &self.shared.stats;
         stats.in_flight.store(batch.len() as u64, Ordering::Relaxed);
         let result = {
-            let write = rows::insert(&mut self.connection, &batch);
+            let write = insert(&mut self.connection, &self.file, &batch);
             tokio::pin!(write);
             let patience = if closing { CLOSE } else { SLOW };
             loop {
                 match timeout(patience, &mut write).await {
-                    Ok(result) => break result.map_err(|e| e.to_string()),
+                    Ok(result) => break result,
                     Err(_) if closing => break Err("the write does not end".to_owned()),
                     // Slow, but not refused: what arrives meanwhile must not pile up in memory.
                     Err(_) => {
@@ -239,8 +244,11 @@ impl Writer {
 
     /// Whether the store takes writes again: writes its header page, which changes nothing.
     async fn probe(&mut self) -> bool {
-        let write = sqlx::query("PRAGMA user_version = 1").execute(&mut self.connection);
-        matches!(timeout(SLOW, write).await, Ok(Ok(_)))
+        let Ok(mut connection) = sqlite::open(&self.file, rows::SCHEMA).await else { return false };
+        let write = sqlx::query("PRAGMA user_version = 1").execute(&mut connection);
+        let well = matches!(timeout(SLOW, write).await, Ok(Ok(_)));
+        self.connection = Some(connection).filter(|_| well);
+        well
     }
 
     /// Takes the spilled rows into the ledger. Rows that are there already are not counted twice.
@@ -250,10 +258,14 @@ impl Writer {
             Err(why) => return warn!(%why, "the spilled usage rows cannot be read"),
         };
         for batch in rows.chunks(BATCH) {
-            if let Err(why) = rows::insert(&mut self.connection, batch).await {
+            if let Err(why) = insert(&mut self.connection, &self.file, batch).await {
                 self.shared.stats.failing.store(true, Ordering::Relaxed);
-                warn!(%why, "the spilled usage rows cannot be written yet");
-                return sleep(RETRY).await;
+                warn!(why, "the spilled usage rows cannot be written yet");
+                sleep(RETRY).await;
+                if self.probe().await {
+                    self.shared.stats.failing.store(false, Ordering::Relaxed);
+                }
+                return;
             }
         }
         self.shared.stats.written.fetch_add(rows.len() as u64, Ordering::Relaxed);
@@ -262,6 +274,17 @@ impl Writer {
             Err(why) => warn!(%why, "the spill file cannot be removed"),
         }
     }
+}
+
+/// Writes `rows` over the connection, or over a new one; a connection on which that failed is given up.
+async fn insert(connection: &mut Option<SqliteConnection>, file: &Path, rows: &[Row]) -> Result<(), String> {
+    let mut open = match connection.take() {
+        Some(open) => open,
+        None => sqlite::open(file, rows::SCHEMA).await.map_err(|e| e.to_string())?,
+    };
+    rows::insert(&mut open, rows).await.map_err(|e| e.to_string())?;
+    *connection = Some(open);
+    Ok(())
 }
 
 /// Moves rows to disk while there are too many in memory.

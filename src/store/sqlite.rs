@@ -20,8 +20,6 @@ pub(super) async fn open(file: &Path, schema: &'static str) -> Result<SqliteConn
         .journal_mode(SqliteJournalMode::Wal)
         // A commit reaches the operating system; a killed process loses nothing, a power cut may lose the last commits.
         .synchronous(SqliteSynchronous::Normal)
-        // Fewer, larger pages: rows are appended and read back in bulk.
-        .page_size(16_384)
         .busy_timeout(Duration::from_secs(5))
         .disable_statement_logging();
     let wrap = |source| StoreError::Sqlite { path: file.display().to_string(), source };

@@ -13,7 +13,10 @@
 mod bodies;
 mod errors;
 mod exchange;
+mod faults;
 mod keys;
+mod ledger;
+mod load;
 mod process;
 mod protocols;
 mod replay;

@@ -13,6 +13,7 @@ pub use dialect::{DIALECTS, Dialect};
 pub use gateway::Gateway;
 pub use provider::{Provider, Reply, Seen};
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Waits until `condition` gives something; panics with `what` after ten seconds.
@@ -25,4 +26,10 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
         assert!(start.elapsed() < Duration::from_secs(10), "timed out waiting for: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Tests that put load on the machine, or measure under load, wait for each other.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
