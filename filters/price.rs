@@ -133,8 +133,8 @@ impl Rates {
             (usage.audio_output_tokens, self.audio_output),
             (usage.image_output_tokens, self.image_output),
         ];
-        let sum = side(usage.input_tokens, self.input, &parts_in)?
-            + side(usage.output_tokens, self.output, &parts_out)?;
+        let input = side(usage.input_tokens, self.input, &parts_in)?;
+        let sum = input.checked_add(side(usage.output_tokens, self.output, &parts_out)?)?;
         Some((sum / Decimal::from(1_000_000)).normalize())
     }
 
@@ -159,7 +159,7 @@ impl Rates {
 }
 
 /// The price of one side: each part that has its own price at that price, the rest at the whole's.
-/// Nothing used costs nothing, whether or not a price is known.
+/// Nothing used costs nothing, whether or not a price is known; what no decimal can hold is no cost either.
 fn side(total: u64, whole: Option<Decimal>, parts: &[(u64, Option<Decimal>)]) -> Option<Decimal> {
     let mut rest = total;
     let mut sum = Decimal::ZERO;
@@ -168,11 +168,11 @@ fn side(total: u64, whole: Option<Decimal>, parts: &[(u64, Option<Decimal>)]) ->
             // Parts may overlap (cached audio); no token is billed twice.
             let billed = rest.min(*tokens);
             rest -= billed;
-            sum += price * Decimal::from(billed);
+            sum = sum.checked_add(price.checked_mul(Decimal::from(billed))?)?;
         }
     }
     if rest > 0 {
-        sum += whole? * Decimal::from(rest);
+        sum = sum.checked_add(whole?.checked_mul(Decimal::from(rest))?)?;
     }
     Some(sum)
 }
@@ -319,6 +319,15 @@ mod tests {
     fn the_providers_own_figure_wins() {
         let reported = Reported { cost: Some(Decimal::new(42, 5)), ..Reported::default() };
         assert_eq!(prices().cost("openai", ["gpt-4o"], &reported), Some(Decimal::new(42, 5)));
+    }
+
+    #[test]
+    fn a_count_that_cannot_be_true_has_no_cost() {
+        assert!(cost("gpt-4o", tokens(u64::MAX, u64::MAX), None).is_some());
+        let dear: Prices =
+            serde_json::from_value(serde_json::json!({"p": {"m": {"input": "9999999999999"}}})).unwrap();
+        let reported = Reported { usage: tokens(u64::MAX, 0), ..Reported::default() };
+        assert_eq!(dear.cost("p", ["m"], &reported), None);
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn sums(rows: &[Row], by: By) -> Vec<Sum> {
         sum.failed += u64::from(row.status == 0 || row.status >= 400);
         sum.estimated += u64::from(!row.measured);
         match row.cost {
-            Some(cost) => sum.cost += cost,
+            Some(cost) => sum.cost = sum.cost.saturating_add(cost),
             None => sum.unpriced += 1,
         }
         add(&mut sum.usage, &row.usage);
@@ -102,17 +102,17 @@ fn sums(rows: &[Row], by: By) -> Vec<Sum> {
 }
 
 fn add(sum: &mut Usage, usage: &Usage) {
-    sum.input_tokens += usage.input_tokens;
-    sum.cached_input_tokens += usage.cached_input_tokens;
-    sum.cache_write_5m_tokens += usage.cache_write_5m_tokens;
-    sum.cache_write_1h_tokens += usage.cache_write_1h_tokens;
-    sum.audio_input_tokens += usage.audio_input_tokens;
-    sum.image_input_tokens += usage.image_input_tokens;
-    sum.tool_input_tokens += usage.tool_input_tokens;
-    sum.output_tokens += usage.output_tokens;
-    sum.reasoning_tokens += usage.reasoning_tokens;
-    sum.audio_output_tokens += usage.audio_output_tokens;
-    sum.image_output_tokens += usage.image_output_tokens;
+    sum.input_tokens = sum.input_tokens.saturating_add(usage.input_tokens);
+    sum.cached_input_tokens = sum.cached_input_tokens.saturating_add(usage.cached_input_tokens);
+    sum.cache_write_5m_tokens = sum.cache_write_5m_tokens.saturating_add(usage.cache_write_5m_tokens);
+    sum.cache_write_1h_tokens = sum.cache_write_1h_tokens.saturating_add(usage.cache_write_1h_tokens);
+    sum.audio_input_tokens = sum.audio_input_tokens.saturating_add(usage.audio_input_tokens);
+    sum.image_input_tokens = sum.image_input_tokens.saturating_add(usage.image_input_tokens);
+    sum.tool_input_tokens = sum.tool_input_tokens.saturating_add(usage.tool_input_tokens);
+    sum.output_tokens = sum.output_tokens.saturating_add(usage.output_tokens);
+    sum.reasoning_tokens = sum.reasoning_tokens.saturating_add(usage.reasoning_tokens);
+    sum.audio_output_tokens = sum.audio_output_tokens.saturating_add(usage.audio_output_tokens);
+    sum.image_output_tokens = sum.image_output_tokens.saturating_add(usage.image_output_tokens);
 }
 
 fn report(sums: &[Sum]) -> String {

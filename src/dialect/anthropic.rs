@@ -68,12 +68,12 @@ pub(super) fn usage(first: &[u8], last: &[u8]) -> Option<Reported> {
         .cache_creation_input_tokens
         .or(first.cache_creation_input_tokens)
         .get()
-        .max(write_1h + by_age.ephemeral_5m_input_tokens.get());
+        .max(write_1h.saturating_add(by_age.ephemeral_5m_input_tokens.get()));
     let thinking =
         last.output_tokens_details.or(first.output_tokens_details).unwrap_or_default().thinking_tokens;
     let usage = Usage {
         // Anthropic counts what the cache gave and took beside the input; here it is part of it.
-        input_tokens: fresh.get() + read + written,
+        input_tokens: fresh.get().saturating_add(read).saturating_add(written),
         cached_input_tokens: read,
         // What is not said to live for an hour lives for the default five minutes.
         cache_write_5m_tokens: written - write_1h,

@@ -74,19 +74,19 @@ pub(super) fn usage(raw: &[u8]) -> Option<Reported> {
         input_tokens: if parts.0.is_none() {
             wire.total_token_count.get()
         } else {
-            wire.prompt_token_count.get() + tool
+            wire.prompt_token_count.get().saturating_add(tool)
         },
         cached_input_tokens: wire.cached_content_token_count.get(),
         audio_input_tokens: of("audio", [&wire.prompt_tokens_details, &wire.tool_use_prompt_tokens_details]),
         image_input_tokens: of("image", [&wire.prompt_tokens_details, &wire.tool_use_prompt_tokens_details]),
         tool_input_tokens: tool,
-        output_tokens: wire.candidates_token_count.get() + thoughts,
+        output_tokens: wire.candidates_token_count.get().saturating_add(thoughts),
         reasoning_tokens: thoughts,
         audio_output_tokens: of("audio", [&wire.candidates_tokens_details, &Vec::new()]),
         image_output_tokens: of("image", [&wire.candidates_tokens_details, &Vec::new()]),
         ..Usage::default()
     };
-    let sum = usage.input_tokens + usage.output_tokens;
+    let sum = usage.input_tokens.saturating_add(usage.output_tokens);
     Some(Reported {
         usage,
         cost: None,
@@ -97,7 +97,7 @@ pub(super) fn usage(raw: &[u8]) -> Option<Reported> {
 
 fn of(modality: &str, details: [&Vec<Modality>; 2]) -> u64 {
     let fits = |m: &&Modality| m.modality.eq_ignore_ascii_case(modality);
-    details.into_iter().flatten().filter(fits).map(|m| m.token_count.get()).sum()
+    details.into_iter().flatten().filter(fits).map(|m| m.token_count.get()).fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ pub(super) fn usage(raw: &[u8]) -> Option<Reported> {
         image_output_tokens: output.image_tokens.get(),
         ..Usage::default()
     };
-    let sum = usage.input_tokens + usage.output_tokens;
+    let sum = usage.input_tokens.saturating_add(usage.output_tokens);
     Some(Reported {
         usage,
         cost: wire.cost.and_then(|charged| total_cost(charged, wire.is_byok, wire.cost_details.as_ref())),
@@ -112,7 +112,7 @@ fn total_cost(
     let charged = decimal(charged)?;
     let upstream = details.and_then(|d| d.upstream_inference_cost).and_then(decimal);
     match (is_byok, upstream) {
-        (Some(true), Some(upstream)) => Some(charged + upstream),
+        (Some(true), Some(upstream)) => charged.checked_add(upstream),
         _ => Some(charged),
     }
 }
@@ -120,7 +120,8 @@ fn total_cost(
 /// The number as it was written: no binary fraction ever stands between the bill and the ledger.
 fn decimal(raw: &RawValue) -> Option<Decimal> {
     let text = raw.get();
-    Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text)).ok()
+    let cost = Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text)).ok();
+    cost.filter(|cost| !cost.is_sign_negative())
 }
 
 #[cfg(test)]
