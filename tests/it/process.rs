@@ -221,11 +221,10 @@ fn the_library_serves_inside_a_pingora_server_of_ones_own() {
     let example =
         std::path::Path::new(env!("CARGO_BIN_EXE_tollgate")).with_file_name("examples").join("embed");
     // Built with all the tests, but not with this one alone.
-    let build = std::process::Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--example", "embed"])
-        .status()
-        .unwrap();
-    assert!(build.success() && example.exists());
+    if !example.exists() {
+        let mut cargo = std::process::Command::new(env!("CARGO"));
+        assert!(cargo.args(["build", "--quiet", "--example", "embed"]).status().unwrap().success());
+    }
     let folder = tempfile::tempdir().unwrap();
     let address = free_port();
     let mut child = std::process::Command::new(example)
