@@ -35,10 +35,10 @@ pub(super) fn error_type(kind: Kind) -> &'static str {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Wire<'a> {
-    #[serde(alias = "input_tokens")]
     prompt_tokens: Count,
-    #[serde(alias = "output_tokens")]
+    input_tokens: Count,
     completion_tokens: Count,
+    output_tokens: Count,
     total_tokens: Count,
     #[serde(alias = "input_tokens_details", alias = "input_token_details")]
     prompt_tokens_details: Option<Details>,
@@ -77,7 +77,10 @@ struct CostDetails<'a> {
 }
 
 pub(super) fn usage(raw: &[u8]) -> Option<Reported> {
-    let wire: Wire<'_> = serde_json::from_slice(raw).ok()?;
+    let mut wire: Wire<'_> = serde_json::from_slice(raw).ok()?;
+    // Some vendors send both names of a count.
+    wire.prompt_tokens = wire.prompt_tokens.or(wire.input_tokens);
+    wire.completion_tokens = wire.completion_tokens.or(wire.output_tokens);
     let input = wire.prompt_tokens_details.or(wire.prompt_token_details).unwrap_or_default();
     let output = wire.completion_tokens_details.unwrap_or_default();
     wire.prompt_tokens.or(wire.completion_tokens).or(wire.total_tokens).0?;
@@ -146,6 +149,13 @@ mod tests {
                 .unwrap();
         assert_eq!(reported.usage.input_tokens, 3);
         assert_eq!(reported.usage.output_tokens, 0);
+    }
+
+    #[test]
+    fn both_names_of_a_count_are_one_count() {
+        let both = br#"{"prompt_tokens":3,"input_tokens":3,"completion_tokens":4,"output_tokens":4,"total_tokens":7}"#;
+        let reported = usage(both).unwrap();
+        assert_eq!((reported.usage.input_tokens, reported.usage.output_tokens), (3, 4));
     }
 
     #[test]

@@ -68,6 +68,7 @@ impl Splitter {
                 }
                 Line::Cr => {
                     self.line = Line::Other;
+                    self.in_event = true;
                     if bytes[at] == b'\n' {
                         at += 1;
                         self.in_event = false;

@@ -171,7 +171,8 @@ impl<'a> Kept<'a> {
     }
 
     fn event(&mut self, chunk: &[u8], end: usize, drop: bool) {
-        if drop && !self.held.letting_through {
+        let length = self.held.bytes.len() + (end - self.end);
+        if drop && !self.held.letting_through && length <= MAX_HELD {
             self.held.bytes.clear();
             self.copy_run(chunk);
             self.run = end;
