@@ -49,7 +49,7 @@ impl Kind {
 pub struct Error {
     pub kind: Kind,
     pub message: Cow<'static, str>,
-    pub param: Option<&'static str>,
+    pub param: Option<Cow<'static, str>>,
     pub code: Option<&'static str>,
 }
 
@@ -63,8 +63,8 @@ impl Error {
     }
 
     #[must_use]
-    pub fn param(mut self, param: &'static str) -> Self {
-        self.param = Some(param);
+    pub fn param(mut self, param: impl Into<Cow<'static, str>>) -> Self {
+        self.param = Some(param.into());
         self
     }
 

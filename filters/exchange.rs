@@ -41,6 +41,27 @@ impl Dialects {
         self.0 & (1 << dialect as u8) != 0
     }
 
+    /// Whether `operation`, asked in `dialect`, needs no translation. Operations other than generating belong to
+    /// a family of dialects: files, images and embeddings are at home with both of OpenAI's.
+    pub fn speak(self, dialect: Dialect, operation: Operation) -> bool {
+        if operation.generates() || operation == Operation::CountTokens {
+            self.contains(dialect)
+        } else {
+            self.contains_family(dialect)
+        }
+    }
+
+    /// Whether `operation` can be done in any of these dialects, whatever the client speaks.
+    pub fn can(self, dialect: Dialect, operation: Operation) -> bool {
+        match operation {
+            _ if self.speak(dialect, operation) => true,
+            Operation::Embeddings => {
+                self.contains_family(Dialect::OpenaiChat) || self.contains(Dialect::Gemini)
+            }
+            _ => (operation.generates() || operation == Operation::CountTokens) && self.0 != 0,
+        }
+    }
+
     /// Whether operations of the dialect's family are at home there: files, images and embeddings
     /// belong to both of OpenAI's dialects.
     pub fn contains_family(self, dialect: Dialect) -> bool {
@@ -79,6 +100,8 @@ pub enum Operation {
     Generate,
     /// Gemini `streamGenerateContent`.
     StreamGenerate,
+    /// OpenAI's older completions of a prompt.
+    Completions,
     Embeddings,
     CountTokens,
     Models,
@@ -94,6 +117,7 @@ impl Operation {
             Self::Messages => "messages",
             Self::Generate => "generate",
             Self::StreamGenerate => "stream_generate",
+            Self::Completions => "completions",
             Self::Embeddings => "embeddings",
             Self::CountTokens => "count_tokens",
             Self::Models => "models",
@@ -104,6 +128,19 @@ impl Operation {
     /// Whether a request for it has to name a model.
     pub fn names_model(self) -> bool {
         !matches!(self, Self::Models | Self::Other)
+    }
+
+    /// Whether the model generates something, so that any dialect can stand in for any other.
+    pub fn generates(self) -> bool {
+        matches!(
+            self,
+            Self::Chat
+                | Self::Responses
+                | Self::Messages
+                | Self::Generate
+                | Self::StreamGenerate
+                | Self::Completions
+        )
     }
 
     /// Whether it uses tokens for certain, so that an answer without usage is worth an estimate.
@@ -121,6 +158,8 @@ pub struct Caller {
     pub key: Option<Arc<str>>,
     /// Patterns of the models it may use (`openai/*`, `fast`); empty means all.
     pub models: Vec<String>,
+    /// A translation that would lose something is refused.
+    pub strict: bool,
 }
 
 /// The organisation of callers that were given none.
@@ -129,6 +168,6 @@ pub const DEFAULT_ORG: &str = "default";
 impl Caller {
     /// The caller of a gateway that asks for no key.
     pub fn anonymous() -> Self {
-        Self { org: Arc::from(DEFAULT_ORG), user: None, key: None, models: Vec::new() }
+        Self { org: Arc::from(DEFAULT_ORG), user: None, key: None, models: Vec::new(), strict: false }
     }
 }

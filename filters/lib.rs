@@ -3,13 +3,19 @@
 //! This crate knows no transport and no database. `ls filters/` is the list of policies; what they
 //! need from the world stands in [`ports`].
 
+pub mod adapt;
 pub mod authenticate;
 pub mod authorize;
+pub mod catalogue;
+pub mod chat;
 pub mod error;
 pub mod exchange;
 pub mod facts;
+mod names;
 pub mod ports;
 pub mod price;
+pub mod recall;
+pub mod responses;
 pub mod route;
 pub mod usage;
 

@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::names;
 use crate::usage::{Reported, Usage};
 
 /// The price list: provider -> model as that provider calls it -> prices.
@@ -26,19 +27,19 @@ pub struct ModelPrice {
 
 /// Dollars per million tokens by kind; a kind without a price of its own is billed as its whole.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Rates {
-    input: Option<Decimal>,
-    cached_input: Option<Decimal>,
-    cache_write_5m: Option<Decimal>,
-    cache_write_1h: Option<Decimal>,
-    audio_input: Option<Decimal>,
+pub struct Rates {
+    pub input: Option<Decimal>,
+    pub cached_input: Option<Decimal>,
+    pub cache_write_5m: Option<Decimal>,
+    pub cache_write_1h: Option<Decimal>,
+    pub audio_input: Option<Decimal>,
     /// In the list for completeness; usage does not say how much of the audio was cached.
-    cached_audio_input: Option<Decimal>,
-    image_input: Option<Decimal>,
-    output: Option<Decimal>,
-    reasoning: Option<Decimal>,
-    audio_output: Option<Decimal>,
-    image_output: Option<Decimal>,
+    pub cached_audio_input: Option<Decimal>,
+    pub image_input: Option<Decimal>,
+    pub output: Option<Decimal>,
+    pub reasoning: Option<Decimal>,
+    pub audio_output: Option<Decimal>,
+    pub image_output: Option<Decimal>,
 }
 
 const TIERS: [&str; 3] = ["batch", "flex", "priority"];
@@ -47,6 +48,12 @@ impl Prices {
     /// The names of the models that `provider` has prices for.
     pub fn models(&self, provider: &str) -> impl Iterator<Item = &str> {
         self.0.get(provider).into_iter().flat_map(|models| models.keys().map(String::as_str))
+    }
+
+    /// What `provider` charges for a model in its standard tier, by its name or by its name without the date of
+    /// its snapshot.
+    pub fn standard(&self, provider: &str, model: &str) -> Option<Rates> {
+        names::find(self.0.get(provider)?, model).map(|price| price.rates)
     }
 
     /// Takes over the entries of `other`, model by model.
@@ -70,34 +77,9 @@ impl Prices {
             return reported.cost;
         }
         let known = self.0.get(provider)?;
-        let price = models.into_iter().find_map(|model| find(known, model))?;
+        let price = models.into_iter().find_map(|model| names::find(known, model))?;
         price.cost(&reported.usage, reported.service_tier.as_deref())
     }
-}
-
-/// A model by its name, or by its name without the date of its snapshot.
-fn find<'a>(known: &'a HashMap<String, ModelPrice>, model: &str) -> Option<&'a ModelPrice> {
-    let model = model.strip_prefix("models/").unwrap_or(model);
-    known.get(model).or_else(|| known.get(without_date(model)?))
-}
-
-/// `gpt-4o-2024-08-06` -> `gpt-4o`, `claude-sonnet-4-5-20250929` -> `claude-sonnet-4-5`.
-fn without_date(model: &str) -> Option<&str> {
-    let start = model.find(|c: char| c.is_ascii_digit()).map(|_| model.len())?;
-    for length in [11, 9] {
-        let Some(at) = start.checked_sub(length) else {
-            continue;
-        };
-        let Some(suffix) = model.get(at..) else {
-            continue;
-        };
-        let digits = suffix.bytes().filter(u8::is_ascii_digit).count();
-        let dashes = suffix.bytes().filter(|b| *b == b'-').count();
-        if suffix.starts_with('-') && digits == 8 && dashes == length - digits {
-            return model.get(..at);
-        }
-    }
-    None
 }
 
 impl ModelPrice {
@@ -290,9 +272,6 @@ mod tests {
     #[test]
     fn a_snapshot_costs_what_its_model_costs() {
         assert_eq!(cost("gpt-4o-2024-08-06", tokens(1, 0), None).unwrap(), "0.0000025");
-        assert_eq!(without_date("claude-sonnet-4-5-20250929"), Some("claude-sonnet-4-5"));
-        assert_eq!(without_date("gpt-4o"), None);
-        assert_eq!(without_date("gemini-2.5-pro-preview-05-06"), None);
     }
 
     #[test]

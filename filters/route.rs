@@ -81,6 +81,16 @@ impl Routes {
         dialects.next().filter(|_| dialects.next().is_none())
     }
 
+    /// The names of the aliases.
+    pub fn aliases(&self) -> impl Iterator<Item = (&str, &[Target])> {
+        self.aliases.iter().map(|(name, targets)| (name.as_str(), targets.as_slice()))
+    }
+
+    /// The providers, and the bare model names that each is known to serve.
+    pub fn upstreams(&self) -> &[Upstream] {
+        &self.upstreams
+    }
+
     /// Whether `name` is a provider's, on or off.
     pub fn is_provider(&self, name: &str) -> bool {
         self.off.contains_key(name) || self.upstreams.iter().any(|u| &*u.name == name)
@@ -98,20 +108,15 @@ impl Routes {
     }
 
     /// The targets of `model`: an alias, `provider/model`, or a bare name that one provider is known
-    /// to serve. Only targets that speak `dialect` are kept.
+    /// to serve. Only targets that can do `operation` are kept, in `dialect` or by translation.
     pub fn resolve(&self, model: &str, dialect: Dialect, operation: Operation) -> Result<Plan, Error> {
         let targets = self.named(model)?;
-        let speaks = |t: &&Target| {
-            let spoken = self.upstreams[t.provider].dialects;
-            // Embeddings, images and files are at home with both of OpenAI's dialects; these are not.
-            let exact = matches!(operation, Operation::Chat | Operation::Responses | Operation::CountTokens);
-            if exact { spoken.contains(dialect) } else { spoken.contains_family(dialect) }
-        };
-        let spoken: Vec<Target> = targets.iter().filter(speaks).cloned().collect();
-        if spoken.is_empty() {
-            return Err(self.not_spoken(model, &targets, dialect));
+        let can = |t: &&Target| self.upstreams[t.provider].dialects.can(dialect, operation);
+        let able: Vec<Target> = targets.iter().filter(can).cloned().collect();
+        if able.is_empty() {
+            return Err(self.not_spoken(model, &targets, dialect, operation));
         }
-        Ok(Plan { targets: spoken })
+        Ok(Plan { targets: able })
     }
 
     fn named(&self, model: &str) -> Result<Vec<Target>, Error> {
@@ -148,7 +153,7 @@ impl Routes {
         }
     }
 
-    fn not_spoken(&self, model: &str, targets: &[Target], dialect: Dialect) -> Error {
+    fn not_spoken(&self, model: &str, targets: &[Target], dialect: Dialect, operation: Operation) -> Error {
         let spoken: Vec<String> = targets
             .iter()
             .map(|t| {
@@ -158,7 +163,8 @@ impl Routes {
             })
             .collect();
         Error::invalid(format!(
-            "`{model}` cannot be reached through the `{dialect}` dialect: {}. Translation between dialects is not there yet; use an SDK of a dialect that it speaks.",
+            "`{model}` cannot be asked for `{}` in the `{dialect}` dialect: {}, and this operation is not translated.",
+            operation.as_str(),
             spoken.join("; ")
         ))
         .param("model")
@@ -259,16 +265,16 @@ mod tests {
         assert_eq!(chat("openai/ft:x/y").unwrap(), one(0, "ft:x/y"));
         assert_eq!(chat("gpt-4o").unwrap(), one(0, "gpt-4o"));
         assert_eq!(chat("llama-3").unwrap(), one(2, "llama-3"));
-        assert_eq!(chat("fast").unwrap(), one(0, "gpt-4o-mini"));
+        let fast = chat("fast").unwrap();
+        assert_eq!(fast.targets[1], one(0, "gpt-4o-mini").targets[0], "in the order as written: {fast:?}");
     }
 
     #[test]
-    fn an_alias_keeps_the_targets_that_speak_the_dialect() {
-        assert_eq!(
-            routes().resolve("fast", Dialect::Anthropic, Operation::Messages).unwrap(),
-            one(1, "claude-sonnet-4-5")
-        );
-        let refusal = routes().resolve("gpt-4o", Dialect::Anthropic, Operation::Messages).unwrap_err();
+    fn what_is_translated_keeps_every_target_and_what_is_not_those_that_speak_the_dialect() {
+        let fast = |dialect, operation| routes().resolve("fast", dialect, operation);
+        assert_eq!(fast(Dialect::Anthropic, Operation::Messages).unwrap().targets.len(), 2);
+        assert_eq!(fast(Dialect::OpenaiChat, Operation::Embeddings).unwrap(), one(0, "gpt-4o-mini"));
+        let refusal = routes().resolve("gpt-4o", Dialect::Anthropic, Operation::Other).unwrap_err();
         assert_eq!(refusal.kind, Kind::Invalid);
         assert!(refusal.message.contains("`openai` speaks openai_chat"), "{refusal}");
     }

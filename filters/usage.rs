@@ -74,4 +74,13 @@ pub struct Row {
     pub duration_ms: f64,
     pub request_bytes: u64,
     pub response_bytes: u64,
+    /// The dialect that the provider was asked in, where it is not the client's.
+    #[serde(default)]
+    pub translated_to: Option<Dialect>,
+    /// What the translation could not carry: JSON pointers into the client's request, comma-separated.
+    #[serde(default)]
+    pub request_losses: Option<Arc<str>>,
+    /// And into the provider's answer.
+    #[serde(default)]
+    pub answer_losses: Option<Arc<str>>,
 }

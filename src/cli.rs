@@ -112,6 +112,11 @@ fn check(common: &Common, files: &[PathBuf]) -> Result<(), String> {
             let _ = writeln!(out, "{name}: ok (a price list)");
             continue;
         }
+        if file.and_then(Path::file_name).is_some_and(|name| name == "models.toml") {
+            file.map_or(Ok(()), Conf::check_models).map_err(|e| e.to_string())?;
+            let _ = writeln!(out, "{name}: ok (what is known of models)");
+            continue;
+        }
         let conf = Conf::load(file).map_err(|e| e.to_string())?;
         for provider in &conf.providers {
             if !provider.base_url.is_empty() {

@@ -4,13 +4,15 @@ mod raw;
 mod secret;
 mod units;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate_filters::authenticate::{Digest, digest};
+use tollgate_filters::catalogue::Catalogue;
+use tollgate_filters::chat::Quirks;
 use tollgate_filters::exchange::{Caller, DEFAULT_ORG, Dialect};
 use tollgate_filters::price::Prices;
 use tollgate_filters::route::{Routes, Target, Upstream};
@@ -23,6 +25,7 @@ pub use secret::Secret;
 /// The built-in providers and prices are part of the binary, so that no file is needed.
 const PROVIDERS: &str = include_str!("../conf/providers.toml");
 const PRICES: &str = include_str!("../conf/prices.toml");
+const MODELS: &str = include_str!("../conf/models.toml");
 
 /// The name of the provider that needs no key and no network.
 pub const DEMO: &str = "demo";
@@ -72,9 +75,12 @@ pub struct Conf {
     /// Known providers that are off, each with the reason.
     pub off: BTreeMap<String, String>,
     pub aliases: HashMap<String, Vec<Target>>,
+    /// Aliases whose requests are refused where a translation would lose something.
+    pub strict_aliases: HashSet<String>,
     /// Secrets that cannot be read now. A configuration with some is valid, but no gateway starts with it.
     pub missing: Vec<String>,
     pub prices: Prices,
+    pub catalogue: Catalogue,
     /// What the operator should know although it is no error.
     pub notes: Vec<String>,
 }
@@ -94,6 +100,11 @@ pub struct Server {
     pub write_timeout: Duration,
     pub grace: Duration,
     pub access_log: bool,
+    /// How long stored responses are kept for providers that keep none.
+    pub keep_responses: Duration,
+    /// How many bytes of reasoning are remembered for clients that cannot send it back, and for how long.
+    pub reasoning_memory: u64,
+    pub keep_reasoning: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -113,6 +124,8 @@ pub struct ProviderConf {
     pub dialects: Vec<Dialect>,
     pub models: Vec<String>,
     pub stream_usage: StreamUsage,
+    pub completions: bool,
+    pub quirks: Quirks,
     pub http: HttpVersion,
     pub connect_timeout: Duration,
     pub read_timeout: Duration,
@@ -132,18 +145,40 @@ impl Conf {
         let built_in: RawConf = toml::from_str(PROVIDERS).map_err(|e| ConfError::toml(&e))?;
         let mut prices: Prices = toml::from_str(PRICES).map_err(|e| ConfError::toml(&e))?;
         prices.extend(raw.prices);
+        let mut catalogue: Catalogue = toml::from_str(MODELS).map_err(|e| ConfError::toml(&e))?;
+        catalogue.extend(raw.model_info);
         let mut notes = Vec::new();
         let (providers, mut off) = providers(built_in.providers, raw.providers)?;
+        let strict_aliases =
+            raw.models.iter().filter(|(_, m)| m.strict).map(|(name, _)| name.clone()).collect();
         let aliases = aliases(raw.models, &providers, &mut off, &mut notes)?;
         let server = raw.server.resolve()?;
         let (keys, missing) = keys(raw.keys)?;
-        Ok(Self { keys, missing, auth: server.1, server: server.0, providers, off, aliases, prices, notes })
+        Ok(Self {
+            keys,
+            missing,
+            auth: server.1,
+            server: server.0,
+            providers,
+            off,
+            aliases,
+            strict_aliases,
+            prices,
+            catalogue,
+            notes,
+        })
     }
 
     /// Checks a file that is not a configuration but part of one: the price list.
     pub fn check_prices(file: &Path) -> Result<(), ConfError> {
         let text = std::fs::read_to_string(file).map_err(|e| ConfError::new(e.to_string()).at(file))?;
         toml::from_str::<Prices>(&text).map(drop).map_err(|e| ConfError::toml(&e).at(file))
+    }
+
+    /// Checks a file that is not a configuration but part of one: what is known of models.
+    pub fn check_models(file: &Path) -> Result<(), ConfError> {
+        let text = std::fs::read_to_string(file).map_err(|e| ConfError::new(e.to_string()).at(file))?;
+        toml::from_str::<Catalogue>(&text).map(drop).map_err(|e| ConfError::toml(&e).at(file))
     }
 
     /// What routing needs to know of all this.
@@ -256,6 +291,7 @@ fn keys(raw: Vec<RawKey>) -> Result<(Keys, Vec<String>), ConfError> {
             user: key.user.map(Arc::from),
             key: Some(Arc::from(name.as_str())),
             models: key.models,
+            strict: key.strict,
         };
         let digest = digest(&secret);
         if let Some((_, other)) = keys.iter().find(|(d, c)| *d == digest || c.key.as_deref() == Some(&*name))

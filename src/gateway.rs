@@ -1,12 +1,14 @@
 //! The gateway: what all exchanges share, and how it becomes services of a Pingora server.
 
+use std::collections::HashSet;
 use std::net::ToSocketAddrs as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tollgate_filters::Chain;
 use tollgate_filters::authenticate::Keys;
+use tollgate_filters::catalogue::Catalogue;
 use tollgate_filters::exchange::Caller;
 use tollgate_filters::price::Prices;
 
@@ -14,7 +16,10 @@ use crate::conf::{AuthMode, Conf, DEMO, Server, all_loopback};
 use crate::demo;
 use crate::links::Links;
 use crate::provider::Provider;
-use crate::store::{KeyDirectory, KeyStore, LedgerStats, SqliteLedger, StoreError};
+use crate::store::{
+    KeyDirectory, KeyStore, LedgerStats, MemoryLimits, ReasoningMemory, ResponsesStats, SqliteLedger,
+    SqliteResponses, StoreError,
+};
 use crate::telemetry::{Metrics, Record, Recorder};
 
 /// What keeps a gateway from starting, in words for the operator.
@@ -37,11 +42,18 @@ pub struct Gateway {
     pub(crate) chain: Chain,
     pub(crate) providers: Vec<Provider>,
     pub(crate) prices: Prices,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) reasonings: ReasoningMemory,
+    pub(crate) responses: SqliteResponses,
+    /// Aliases whose requests are refused where a translation would lose something.
+    pub(crate) strict_aliases: HashSet<String>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) links: Links,
     recorder: Recorder,
     ledger: Arc<SqliteLedger>,
     draining: AtomicBool,
+    /// Held while the stores are being closed: who comes second waits for the first.
+    closing: Mutex<()>,
     open: bool,
 }
 
@@ -95,18 +107,28 @@ impl Gateway {
             &providers,
         )?);
         let ledger = Arc::new(SqliteLedger::open(&conf.server.data)?);
+        let responses = SqliteResponses::open(&conf.server.data, conf.server.keep_responses)?;
+        let reasonings = ReasoningMemory::new(MemoryLimits {
+            bytes: usize::try_from(conf.server.reasoning_memory).unwrap_or(usize::MAX),
+            life: conf.server.keep_reasoning,
+        });
         let recorder = Recorder::start(metrics.clone(), ledger.clone(), conf.server.access_log)
             .map_err(|source| StartError::Io { what: "the recorder's thread", source })?;
         Ok(Arc::new(Self {
             chain: Chain { keys, routes },
             providers,
             prices: conf.prices,
+            catalogue: conf.catalogue,
+            reasonings,
+            responses,
+            strict_aliases: conf.strict_aliases,
             server: conf.server,
             metrics,
             links: Links::default(),
             recorder,
             ledger,
             draining: AtomicBool::new(false),
+            closing: Mutex::new(()),
             open,
         }))
     }
@@ -124,6 +146,10 @@ impl Gateway {
         self.ledger.stats()
     }
 
+    pub(crate) fn responses_stats(&self) -> ResponsesStats {
+        self.responses.stats()
+    }
+
     /// Exchanges under way.
     pub fn in_flight(&self) -> i64 {
         self.metrics.in_flight.get()
@@ -138,10 +164,13 @@ impl Gateway {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Books what is left. To be called when no exchange is under way any more.
+    /// Books what is left. To be called when no exchange is under way any more. Whoever calls it while it is being done
+    /// waits until it is done: a process that ends in between would lose rows.
     pub fn close(&self) {
+        let _closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
         self.recorder.close();
         self.ledger.close();
+        self.responses.close();
     }
 }
 

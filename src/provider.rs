@@ -12,8 +12,9 @@ use http::{HeaderName, HeaderValue};
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
 use tollgate_filters::authenticate::Credential;
+use tollgate_filters::chat::Quirks;
 use tollgate_filters::error::{Error, Kind};
-use tollgate_filters::exchange::Dialect;
+use tollgate_filters::exchange::{Dialect, Dialects, Operation};
 
 use crate::conf::{HttpVersion, ProviderConf, StreamUsage};
 use address::Address;
@@ -39,6 +40,10 @@ pub struct Provider {
     api_path: String,
     key: KeyHeader,
     stream_usage: StreamUsage,
+    pub dialects: Dialects,
+    /// Whether it has OpenAI's older completions.
+    completions: bool,
+    pub quirks: Quirks,
 }
 
 /// Connections to HTTP/2 providers carry up to this many exchanges at a time, the usual server limit.
@@ -84,6 +89,9 @@ impl Provider {
             key: KeyHeader::new(conf.auth, conf.api_key.clone())
                 .map_err(|why| format!("providers.{}: {why}", conf.name))?,
             stream_usage: conf.stream_usage,
+            dialects: conf.dialects.iter().copied().collect(),
+            completions: conf.completions,
+            quirks: conf.quirks,
         })
     }
 
@@ -146,6 +154,37 @@ impl Provider {
         client: Option<&Credential>,
     ) -> Result<Option<(HeaderName, HeaderValue)>, Error> {
         self.key.get(&self.name, dialect, client)
+    }
+
+    /// Whether it does `operation` when asked in `dialect`.
+    pub fn speaks(&self, dialect: Dialect, operation: Operation) -> bool {
+        let there = match operation {
+            Operation::Completions => self.completions,
+            Operation::CountTokens => self.counts(dialect),
+            _ => true,
+        };
+        there && self.dialects.speak(dialect, operation)
+    }
+
+    /// Whether it has OpenAI's Responses and keeps them itself.
+    pub fn keeps_responses(&self) -> bool {
+        self.dialects.contains(Dialect::OpenaiResponses) && !self.quirks.stateless_responses
+    }
+
+    /// Whether it is asked with the client's own provider key.
+    pub fn takes_the_clients_key(&self) -> bool {
+        self.key.is_the_clients()
+    }
+
+    /// Whether it counts tokens when asked in `dialect`. Chat Completions has no such operation, and who keeps no
+    /// responses does not count for them either.
+    pub fn counts(&self, dialect: Dialect) -> bool {
+        let has = match dialect {
+            Dialect::OpenaiChat => false,
+            Dialect::OpenaiResponses => !self.quirks.stateless_responses,
+            Dialect::Anthropic | Dialect::Gemini => true,
+        };
+        has && self.dialects.contains(dialect)
     }
 
     /// Whether its chat streams carry usage only when asked.

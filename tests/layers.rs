@@ -33,8 +33,19 @@ const RULES: &[Rule] = &[
 const PHASES: &str = "src/proxy/mod.rs";
 
 /// What the wire formats are made from.
-const DIALECT_IMPORTS: &[&str] =
-    &["bytes", "http", "memchr", "rust_decimal", "serde", "serde_json", "std", "super", "tollgate_filters"];
+const DIALECT_IMPORTS: &[&str] = &[
+    "base64",
+    "bpe_openai",
+    "bytes",
+    "http",
+    "memchr",
+    "rust_decimal",
+    "serde",
+    "serde_json",
+    "std",
+    "super",
+    "tollgate_filters",
+];
 
 #[test]
 fn every_part_knows_only_what_it_may_and_every_file_says_what_it_is_for() -> io::Result<()> {
@@ -50,12 +61,20 @@ fn every_part_knows_only_what_it_may_and_every_file_says_what_it_is_for() -> io:
         let meant = |of: &[&str]| of.iter().any(|start| file.starts_with(start));
         for (line, path, imported) in paths(text) {
             for (_, never, why) in RULES.iter().filter(|(of, ..)| meant(of)) {
-                if never.iter().any(|word| has(&path, word) && (*word != "ProxyHttp" || file != PHASES)) {
+                let excepted = |word: &str| match word {
+                    "ProxyHttp" => file == PHASES,
+                    // Writing into memory reaches nothing outside.
+                    "std::io" => path == "std::io::Write",
+                    _ => false,
+                };
+                if never.iter().any(|word| has(&path, word) && !excepted(word)) {
                     broken.push(format!("{file}:{line}: `{path}`: {why}"));
                 }
             }
             let first = path.split("::").next().unwrap_or_default();
-            let own = path.starts_with("crate::dialect::") || text.contains(&format!("mod {first};"));
+            let own = first == "self"
+                || path.starts_with("crate::dialect::")
+                || text.contains(&format!("mod {first};"));
             let known = own || DIALECT_IMPORTS.contains(&first);
             if imported && !known && file.starts_with("src/dialect/") {
                 broken.push(format!("{file}:{line}: `{path}`: dialects import only {DIALECT_IMPORTS:?}"));

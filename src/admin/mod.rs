@@ -31,7 +31,11 @@ impl Admin {
             "/metrics" => (
                 StatusCode::OK,
                 "text/plain; version=0.0.4",
-                self.gateway.metrics.render(self.gateway.ledger_stats()),
+                self.gateway.metrics.render(
+                    self.gateway.ledger_stats(),
+                    self.gateway.responses_stats(),
+                    self.gateway.reasonings.used(),
+                ),
             ),
             _ => (StatusCode::NOT_FOUND, TEXT, b"there are /healthz, /readyz and /metrics\n".to_vec()),
         }
@@ -40,6 +44,7 @@ impl Admin {
     /// Ready unless draining. A ledger that takes no rows is said but is no reason to stop serving: rows wait.
     fn readiness(&self) -> (StatusCode, &'static str, Vec<u8>) {
         let ledger = self.gateway.ledger_stats();
+        let responses = self.gateway.responses_stats();
         let draining = self.gateway.is_draining();
         let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
         let body = serde_json::json!({
@@ -51,6 +56,11 @@ impl Admin {
                 "queued": ledger.queued,
                 "spilled": ledger.spilled,
                 "lost": ledger.lost,
+            },
+            "responses": {
+                "failing": responses.failing,
+                "queued": responses.queued,
+                "lost": responses.lost,
             },
         });
         (status, "application/json", format!("{body}\n").into_bytes())

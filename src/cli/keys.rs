@@ -28,6 +28,9 @@ pub(super) enum Command {
         /// Patterns of the models it may use, such as openai/*; without any, all
         #[arg(long, value_delimiter = ',', num_args = 1..)]
         models: Vec<String>,
+        /// Refuse what a translation between dialects would lose something of
+        #[arg(long)]
+        strict: bool,
     },
     /// List keys, without the keys themselves
     List {
@@ -43,11 +46,11 @@ pub(super) fn run(common: &Common, command: Command) -> Result<(), String> {
     let data = common.conf()?.server.data;
     let mut out = io::stdout();
     match command {
-        Command::Create { name, org, user, expires, models } => {
+        Command::Create { name, org, user, expires, models, strict } => {
             if name.trim().is_empty() || org.trim().is_empty() {
                 return Err("a key needs a name and an organisation that are not empty".to_owned());
             }
-            let new = NewKey { name, org, user, expires, models };
+            let new = NewKey { name, org, user, expires, models, strict };
             let key = block_on(async { KeyStore::open(&data).await?.create(&new).await })?;
             // A running gateway has seen it when this command is over.
             std::thread::sleep(KEY_POLL * 2);

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tollgate_filters::catalogue::Catalogue;
+use tollgate_filters::chat::Quirks;
 use tollgate_filters::exchange::Dialect;
 use tollgate_filters::price::Prices;
 
@@ -21,6 +23,7 @@ pub(super) struct RawConf {
     pub(super) models: BTreeMap<String, RawModel>,
     pub(super) keys: Vec<RawKey>,
     pub(super) prices: Prices,
+    pub(super) model_info: Catalogue,
 }
 
 /// Who is asked for a key.
@@ -51,6 +54,9 @@ pub(super) struct RawServer {
     write_timeout: Option<Time>,
     grace: Option<Time>,
     access_log: Option<bool>,
+    keep_responses: Option<Time>,
+    reasoning_memory: Option<Size>,
+    keep_reasoning: Option<Time>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,6 +101,9 @@ impl RawServer {
             write_timeout: time(self.write_timeout, 60),
             grace: time(self.grace, 300),
             access_log: self.access_log.unwrap_or(true),
+            keep_responses: time(self.keep_responses, 30 * 24 * 3600),
+            reasoning_memory: self.reasoning_memory.map_or(64 << 20, |s| s.0),
+            keep_reasoning: time(self.keep_reasoning, 24 * 3600),
         };
         Ok((server, self.auth))
     }
@@ -150,6 +159,8 @@ pub(super) struct RawProvider {
     dialects: Option<Vec<Dialect>>,
     models: Option<Vec<String>>,
     stream_usage: Option<StreamUsage>,
+    completions: Option<bool>,
+    quirks: Option<Quirks>,
     http: Option<HttpVersion>,
     connect_timeout: Option<Time>,
     read_timeout: Option<Time>,
@@ -168,6 +179,8 @@ impl RawProvider {
             dialects: own.dialects.or(self.dialects),
             models: own.models.or(self.models),
             stream_usage: own.stream_usage.or(self.stream_usage),
+            completions: own.completions.or(self.completions),
+            quirks: own.quirks.or(self.quirks),
             http: own.http.or(self.http),
             connect_timeout: own.connect_timeout.or(self.connect_timeout),
             read_timeout: own.read_timeout.or(self.read_timeout),
@@ -218,6 +231,8 @@ impl RawProvider {
             dialects,
             models: self.models.unwrap_or_default(),
             stream_usage: self.stream_usage.unwrap_or_default(),
+            completions: self.completions.unwrap_or(true),
+            quirks: self.quirks.unwrap_or_default(),
             http: self.http.unwrap_or_default(),
             connect_timeout: time(self.connect_timeout, 5),
             read_timeout: time(self.read_timeout, 600),
@@ -247,6 +262,8 @@ pub(super) struct RawModel {
     #[serde(default, rename = "strategy")]
     _strategy: Strategy,
     pub(super) targets: Vec<RawTarget>,
+    #[serde(default)]
+    pub(super) strict: bool,
 }
 
 /// In which order an alias's targets are tried.
@@ -276,4 +293,6 @@ pub(super) struct RawKey {
     pub(super) user: Option<String>,
     #[serde(default)]
     pub(super) models: Vec<String>,
+    #[serde(default)]
+    pub(super) strict: bool,
 }

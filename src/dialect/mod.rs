@@ -1,12 +1,22 @@
 //! Wire formats: pure functions over bytes. No IO, no configuration.
 
 pub mod anthropic;
+pub mod completions;
+pub mod count;
+pub mod embeddings;
+pub mod fields;
+pub mod frames;
 pub mod gemini;
+pub mod listing;
+pub mod media;
+pub mod names;
 pub mod openai_chat;
 pub mod openai_responses;
 pub mod path;
+pub mod renames;
 pub mod sse;
 pub mod tap;
+pub mod translate;
 
 use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};

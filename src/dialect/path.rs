@@ -49,6 +49,7 @@ pub fn classify<'a>(method: &Method, path: &'a str, sdk: Sdk) -> Option<Asked<'a
         _ if anthropic || rest.starts_with("messages/") => (Dialect::Anthropic, Operation::Other),
         ("responses", true) => (Dialect::OpenaiResponses, Operation::Responses),
         ("responses/input_tokens", true) => (Dialect::OpenaiResponses, Operation::CountTokens),
+        ("completions", true) => (Dialect::OpenaiChat, Operation::Completions),
         ("embeddings", true) => (Dialect::OpenaiChat, Operation::Embeddings),
         _ if rest.starts_with("responses/") => (Dialect::OpenaiResponses, Operation::Other),
         _ => (Dialect::OpenaiChat, Operation::Other),
@@ -98,7 +99,7 @@ const OTHERS: [&str; 14] = [
 fn gemini<'a>(version: &str, rest: &'a str, post: bool, sdk: bool) -> Option<Asked<'a>> {
     let named = rest
         .split_once(':')
-        .filter(|(model, _)| model.starts_with("models/") || model.starts_with("tunedModels/"));
+        .filter(|(model, _)| post && (model.starts_with("models/") || model.starts_with("tunedModels/")));
     let others = OTHERS.contains(&rest.split('/').next().unwrap_or_default());
     let own = sdk && !others || matches!(version, "v1beta" | "v1alpha") || named.is_some();
     if !own || rest.starts_with("openai/") {

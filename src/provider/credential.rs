@@ -49,6 +49,10 @@ impl KeyHeader {
         }
     }
 
+    pub(super) fn is_the_clients(&self) -> bool {
+        matches!(self, Self::Passthrough)
+    }
+
     pub(super) fn get(
         &self,
         provider: &str,

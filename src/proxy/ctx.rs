@@ -16,9 +16,12 @@ use tollgate_filters::usage::Row;
 use uuid::Uuid;
 
 use super::log;
+use super::state::{Copy, State};
+use super::translate::{Neutral, Prepared, Translation};
 use crate::dialect::tap::Tap;
 use crate::gateway::Gateway;
 
+#[allow(clippy::struct_excessive_bools)] // each is one fact about the exchange
 pub struct Ctx {
     pub(super) gateway: Arc<Gateway>,
     /// The exchange is booked.
@@ -41,6 +44,14 @@ pub struct Ctx {
     pub(super) model_asked: Option<Arc<str>>,
     pub(super) facts: Option<Facts>,
     pub(super) body: Body,
+    /// The request as a translation reads it, from when one is needed.
+    pub(super) neutral: Option<Arc<Neutral>>,
+    /// What is kept of the conversation for a Responses client.
+    pub(super) state: Option<Box<State>>,
+    /// The client would rather have an error than a translation that loses something.
+    pub(super) strict: bool,
+    /// The request for the current target, where it is made in another dialect, until it goes up.
+    pub(super) prepared: Option<Box<Prepared>>,
     pub(super) plan: Plan,
     /// Index into the plan.
     pub(super) target: usize,
@@ -95,6 +106,12 @@ pub(super) struct Attempt {
     pub(super) body: Option<Bytes>,
     /// The gateway asked for usage and takes the chunk out again.
     pub(super) asks_for_usage: bool,
+    /// The dialect that the provider is asked in.
+    pub(super) wire: Dialect,
+    /// Where the client asked in another way.
+    pub(super) translation: Option<Box<Translation>>,
+    /// A copy of an answer that is passed on and kept.
+    pub(super) copy: Option<Box<Copy>>,
 }
 
 impl Ctx {
@@ -118,6 +135,10 @@ impl Ctx {
             model_asked: None,
             facts: None,
             body: Body::None,
+            neutral: None,
+            state: None,
+            strict: false,
+            prepared: None,
             plan: Plan { targets: Vec::new() },
             target: 0,
             reconnected: false,
@@ -137,6 +158,11 @@ impl Ctx {
 
     pub(super) fn current(&self) -> Option<&Target> {
         self.plan.targets.get(self.target)
+    }
+
+    /// The answer is kept for a Responses client.
+    pub(super) fn keeps(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.keeps())
     }
 
     pub(super) fn has_next_target(&self) -> bool {

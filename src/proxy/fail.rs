@@ -97,7 +97,7 @@ async fn write_error(session: &mut Session, refusal: &Refusal, ctx: &mut Ctx) ->
     if refusal.kind == Kind::Unauthenticated {
         header.insert_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))?;
     }
-    response::own_request_id(&mut header, ctx)?;
+    response::own_request_id(&mut header, ctx);
     if !ctx.plan.targets.is_empty() || !session.as_mut().is_body_done() {
         // Pingora keeps no connection whose exchange failed on its way to a provider; and what is left of a
         // body may be longer than anybody cares to read.
@@ -109,6 +109,11 @@ async fn write_error(session: &mut Session, refusal: &Refusal, ctx: &mut Ctx) ->
 }
 
 async fn end_begun_answer(session: &mut Session, refusal: &Refusal, ctx: &mut Ctx) {
+    if let Some(translation) = ctx.attempt.as_mut().and_then(|attempt| attempt.translation.as_mut()) {
+        let Some(last) = translation.break_off(refusal) else { return session.as_mut().shutdown().await };
+        ctx.response_bytes += last.len() as u64;
+        return end(session, last).await;
+    }
     let Some(tap) =
         ctx.attempt.as_ref().and_then(|attempt| attempt.tap.as_ref()).filter(|tap| tap.is_stream())
     else {
@@ -118,7 +123,11 @@ async fn end_begun_answer(session: &mut Session, refusal: &Refusal, ctx: &mut Ct
     let mut last = if tap.at_boundary() { Vec::new() } else { b"\n\n".to_vec() };
     last.extend_from_slice(&dialect::error_event(ctx.dialect(), refusal, &ctx.id, tap.events()));
     ctx.response_bytes += last.len() as u64;
-    if let Err(why) = session.write_response_body(Some(Bytes::from(last)), true).await {
+    end(session, Bytes::from(last)).await;
+}
+
+async fn end(session: &mut Session, last: Bytes) {
+    if let Err(why) = session.write_response_body(Some(last), true).await {
         debug!(%why, "the client did not take the end of its stream");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pingora::{Error, ErrorSource};
 use pingora_proxy::Session;
 use rust_decimal::Decimal;
+use tollgate_filters::chat::Losses;
 use tollgate_filters::exchange::{Caller, Operation};
 use tollgate_filters::usage::{Reported, Row, Usage};
 
@@ -113,8 +114,15 @@ pub(super) fn end_attempt(gateway: &Gateway, ctx: &mut Ctx, broken: Option<&'sta
         request_bytes: attempt.request_bytes,
         response_bytes: attempt.response_bytes,
         model: attempt.target.model.clone(),
+        translated_to: attempt.translation.as_ref().map(|_| attempt.wire),
+        request_losses: attempt.translation.as_ref().and_then(|t| listed(Some(&t.request_losses))),
+        answer_losses: attempt.translation.as_ref().and_then(|t| listed(t.answer_losses())),
     };
     ctx.rows.push(row);
+}
+
+fn listed(losses: Option<&Losses>) -> Option<Arc<str>> {
+    losses.filter(|losses| !losses.is_empty()).map(|losses| Arc::from(losses.list()))
 }
 
 struct Used {

@@ -3,10 +3,13 @@
 mod body;
 mod ctx;
 mod fail;
+mod local;
 mod log;
 mod replay;
 mod request;
 mod response;
+mod state;
+mod translate;
 mod upstream;
 
 use std::sync::Arc;
@@ -14,6 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -54,7 +58,8 @@ impl ProxyHttp for Proxy {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         match request::decide(&self.gateway, session, ctx).await {
-            Ok(()) => Ok(false),
+            Ok(None) => Ok(false),
+            Ok(Some(answer)) => local::write(session, ctx, &answer).await.map(|()| true),
             Err(error) => Err(ctx.fail(error)),
         }
     }
@@ -120,7 +125,10 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        response::header(&self.gateway, session, response, ctx)
+        match response::header(&self.gateway, session, response, ctx) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(ctx.fail(error)),
+        }
     }
 
     fn response_body_filter(
@@ -130,8 +138,24 @@ impl ProxyHttp for Proxy {
         end: bool,
         ctx: &mut Ctx,
     ) -> Result<Option<Duration>> {
-        response::body(body, end, ctx);
-        Ok(None)
+        match response::body(&self.gateway, body, end, ctx) {
+            Ok(()) => Ok(None),
+            Err(error) => Err(ctx.fail(error)),
+        }
+    }
+
+    /// Where an HTTP/2 answer ends with trailers, its body has no last piece of its own.
+    async fn response_trailer_filter(
+        &self,
+        _: &mut Session,
+        _: &mut HeaderMap,
+        ctx: &mut Ctx,
+    ) -> Result<Option<Bytes>> {
+        let mut rest = None;
+        match response::body(&self.gateway, &mut rest, true, ctx) {
+            Ok(()) => Ok(rest),
+            Err(error) => Err(ctx.fail(error)),
+        }
     }
 
     fn error_while_proxy(

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, UPGRADE};
 use http::{HeaderMap, Method};
 use pingora_proxy::Session;
+use serde_json::Value;
 use tollgate_filters::authenticate::{Credential, KEY_PREFIX};
 use tollgate_filters::error::{Error, Kind};
 use tollgate_filters::exchange::{Caller, Dialect, Operation};
 use tollgate_filters::facts::Facts;
-use tollgate_filters::route::Plan;
+use tollgate_filters::route::{Plan, Target};
 
 use super::body;
 use super::ctx::{Body, Ctx, Path};
+use super::{local, state, translate};
 use crate::dialect::path::{Asked, Sdk, classify, is_plain, percent_decode};
 use crate::front;
 use crate::gateway::Gateway;
+use crate::provider::Provider;
 
 /// The gateway's own credential where `Authorization` and its kin carry the provider's.
 const OWN_KEY: &str = "x-tollgate-key";
@@ -33,14 +36,19 @@ pub(super) fn arrive(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx) {
         |name| headers.get(name).and_then(|v| v.to_str().ok()).map(|v| v[..v.len().min(MAX_ID)].to_owned());
     ctx.client_request_id = id("x-request-id");
     ctx.traceparent = id("traceparent");
+    ctx.strict = translate::asks_for_strictness(session.req_header());
     ctx.method = session.req_header().method.clone();
     session.set_read_timeout(Some(gateway.server.body_timeout));
     session.set_write_timeout(Some(gateway.server.write_timeout));
 }
 
 /// Everything that is decided before the request goes up. Strangers are turned away before their
-/// body is read.
-pub(super) async fn decide(gateway: &Gateway, session: &mut Session, ctx: &mut Ctx) -> Result<(), Error> {
+/// body is read. What the gateway answers by itself is given back.
+pub(super) async fn decide(
+    gateway: &Gateway,
+    session: &mut Session,
+    ctx: &mut Ctx,
+) -> Result<Option<Value>, Error> {
     let provider = understand(gateway, session, ctx)?;
     let (dialect, operation) = ctx.asked.ok_or_else(|| no_such_path(&ctx.path.text))?;
     admit(gateway, session, ctx)?;
@@ -52,12 +60,22 @@ pub(super) async fn decide(gateway: &Gateway, session: &mut Session, ctx: &mut C
     {
         return Err(Error::invalid("WebSockets are not served: their tokens could not be counted yet."));
     }
+    if let Some(answer) = local::without_body(gateway, ctx, provider.is_some()).await? {
+        return Ok(Some(answer));
+    }
     read_body(gateway, session, ctx, operation).await?;
     let in_path = ctx.path.model.as_deref().map(|model| percent_decode(model).into_owned());
     let named = in_path.or_else(|| ctx.facts.as_ref().and_then(|f| f.model.as_ref()).map(|m| m.name.clone()));
     ctx.plan = plan(gateway, caller(ctx)?, provider, named.as_deref(), dialect, operation)?;
     ctx.model_asked = named.map(Arc::from);
-    Ok(())
+    let takes_it =
+        |target: &Target| gateway.providers.get(target.provider).is_some_and(Provider::takes_the_clients_key);
+    if let Some(first) = ctx.plan.targets.iter().find(|target| takes_it(target)).map(|t| t.provider) {
+        // The client's key is one provider's; nobody else is to see it.
+        ctx.plan.targets.retain(|target| target.provider == first || !takes_it(target));
+    }
+    state::prepare(gateway, ctx).await?;
+    translate::count_here(gateway, ctx).await
 }
 
 /// Reads path and headers. Returns the provider that they address, if they do.

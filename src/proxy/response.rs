@@ -5,15 +5,18 @@ use http::header::{
     ALT_SVC, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SET_COOKIE, TRANSFER_ENCODING,
 };
 use http::{HeaderName, HeaderValue};
-use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 use tollgate_filters::authenticate::Credential;
+use tollgate_filters::error::Error;
 use tollgate_filters::exchange::Operation;
+use tollgate_filters::ports::Reasonings as _;
 
 use super::ctx::{Attempt, Ctx};
+use super::state::{self, Copy};
 use super::upstream::is_metered;
 use crate::dialect::tap::{Form, Tap};
+use crate::dialect::translate::Understood;
 use crate::gateway::Gateway;
 use crate::provider::Provider;
 
@@ -31,13 +34,17 @@ pub(super) fn header(
     session: &Session,
     response: &mut ResponseHeader,
     ctx: &mut Ctx,
-) -> Result<()> {
+) -> Result<(), Error> {
     if response.status.is_informational() {
         return Ok(());
     }
     let operation = ctx.asked.map_or(Operation::Other, |(_, operation)| operation);
-    let dialect = ctx.dialect();
     let attempts = ctx.rows.len() + 1;
+    let keeps = ctx.keeps() && response.status.is_success();
+    if response.status.is_success() {
+        // No other target will be asked.
+        ctx.neutral = None;
+    }
     if let Some(attempt) = &mut ctx.attempt {
         let form = if is_metered(session, operation) && response.status.is_success() {
             form(response, attempt)
@@ -46,33 +53,55 @@ pub(super) fn header(
         };
         if form == Form::SseWithoutUsage && response.remove_header(&CONTENT_LENGTH).is_some() {
             // The body will be shorter than the provider said; how long, only its end will tell.
-            if !session.is_http2() {
-                response.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
+            if takes_chunks(session) {
+                insert(response, TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
         }
-        attempt.tap = Some(Tap::new(form, dialect));
+        attempt.tap = Some(Tap::new(form, attempt.wire));
         let provider = &gateway.providers[attempt.target.provider];
-        response.insert_header(PROVIDER, provider.name_header().clone())?;
-        if let Some(model) = attempt.target.model.as_deref().and_then(|m| HeaderValue::from_str(m).ok()) {
-            response.insert_header(MODEL, model)?;
+        // An answer that its provider keeps is to be had there.
+        let named_here = attempt.translation.as_ref().is_some_and(|t| t.names_the_answer());
+        let keeps = keeps && (named_here || !provider.keeps_responses());
+        if !keeps {
+            ctx.state = None;
         }
-        rewrite_links(gateway, session, response, provider, ctx.key.as_ref())?;
+        if let Some(translation) = &mut attempt.translation {
+            translation.header(response, attempt.wire, takes_chunks(session), keeps)?;
+        } else if keeps {
+            attempt.copy = Some(Box::new(Copy::new(form == Form::Sse)));
+        }
+        insert(response, PROVIDER, provider.name_header().clone());
+        if let Some(model) = attempt.target.model.as_deref().and_then(|m| HeaderValue::from_str(m).ok()) {
+            insert(response, MODEL, model);
+        }
+        rewrite_links(gateway, session, response, provider, ctx.key.as_ref());
     }
     // Cookies and alternative services are the provider's own, for its own host.
     response.remove_header(&SET_COOKIE);
     response.remove_header(&ALT_SVC);
     let attempts = if attempts == 1 { HeaderValue::from_static("1") } else { HeaderValue::from(attempts) };
-    response.insert_header(ATTEMPTS, attempts)?;
-    own_request_id(response, ctx)
+    insert(response, ATTEMPTS, attempts);
+    own_request_id(response, ctx);
+    Ok(())
+}
+
+/// Whether a body without a length is framed in chunks: HTTP/2 has frames of its own, and HTTP/1.0 ends with the connection.
+fn takes_chunks(session: &Session) -> bool {
+    session.req_header().version == http::Version::HTTP_11
+}
+
+/// Name and value are valid already, so there is nothing that could fail.
+fn insert(response: &mut ResponseHeader, name: HeaderName, value: HeaderValue) {
+    let _ = response.insert_header(name, value);
 }
 
 /// The gateway's request id; where the provider sends none of its own, it stands there too.
-pub(super) fn own_request_id(response: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
-    let Ok(id) = HeaderValue::from_str(&ctx.id) else { return Ok(()) };
+pub(super) fn own_request_id(response: &mut ResponseHeader, ctx: &Ctx) {
+    let Ok(id) = HeaderValue::from_str(&ctx.id) else { return };
     if !response.headers.contains_key(&CLIENT_REQUEST_ID) {
-        response.insert_header(CLIENT_REQUEST_ID, id.clone())?;
+        insert(response, CLIENT_REQUEST_ID, id.clone());
     }
-    response.insert_header(REQUEST_ID, id)
+    insert(response, REQUEST_ID, id);
 }
 
 fn form(response: &ResponseHeader, attempt: &Attempt) -> Form {
@@ -99,7 +128,7 @@ fn rewrite_links(
     response: &mut ResponseHeader,
     provider: &Provider,
     key: Option<&Credential>,
-) -> Result<()> {
+) {
     for name in LINKS {
         let Some(link) = response.headers.get(&name).and_then(|v| v.to_str().ok()) else { continue };
         let Some(path) = provider.own_link(link) else { continue };
@@ -110,30 +139,46 @@ fn rewrite_links(
         };
         let scheme = if session.digest().is_some_and(|d| d.ssl_digest.is_some()) { "https" } else { "http" };
         let path = format!("/{}{path}", provider.name);
-        response.insert_header(name, format!("{scheme}://{host}{path}"))?;
+        if let Ok(link) = HeaderValue::from_str(&format!("{scheme}://{host}{path}")) {
+            insert(response, name, link);
+        }
         if let Some(key) = key {
             gateway.links.remember(path, key.clone());
         }
     }
-    Ok(())
 }
 
 /// Shows a piece of the body to the tap and passes on what the client is to see of it.
-pub(super) fn body(body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) {
-    let Some(attempt) = &mut ctx.attempt else { return };
-    let Some(tap) = &mut attempt.tap else { return };
+pub(super) fn body(
+    gateway: &Gateway,
+    body: &mut Option<Bytes>,
+    end: bool,
+    ctx: &mut Ctx,
+) -> Result<(), Error> {
+    let Some(attempt) = &mut ctx.attempt else { return Ok(()) };
+    let Some(tap) = &mut attempt.tap else { return Ok(()) };
     if let Some(chunk) = body.take_if(|chunk| !chunk.is_empty()) {
         if attempt.first_byte.is_none() {
             attempt.first_byte = Some(attempt.started.elapsed());
             ctx.first_byte = Some(ctx.started.elapsed());
         }
         attempt.response_bytes += chunk.len() as u64;
-        let seen = tap.push(chunk);
+        let mut seen = tap.push(chunk);
+        if let Some(translation) = &mut attempt.translation {
+            seen = translation.push(&seen)?;
+        }
+        if let Some(copy) = &mut attempt.copy {
+            copy.push(&seen);
+        }
         ctx.response_bytes += seen.len() as u64;
         *body = Some(seen).filter(|seen| !seen.is_empty());
     }
     if end {
-        let rest = tap.finish();
+        let mut rest = tap.finish();
+        let mut understood = Understood::default();
+        if let Some(translation) = &mut attempt.translation {
+            (rest, understood) = translation.finish()?;
+        }
         if !rest.is_empty() {
             ctx.response_bytes += rest.len() as u64;
             *body = Some(match body.take() {
@@ -145,5 +190,23 @@ pub(super) fn body(body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) {
                 }
             });
         }
+        remember(gateway, ctx, understood);
+    }
+    Ok(())
+}
+
+/// The answer is whole: keeps what the client may ask for again, and what it cannot send back.
+fn remember(gateway: &Gateway, ctx: &mut Ctx, mut understood: Understood) {
+    let keeps = ctx.keeps();
+    let Some(attempt) = &mut ctx.attempt else { return };
+    let copied = attempt.copy.take().and_then(|copy| copy.response());
+    let mut translated = None;
+    if let Some(translation) = &attempt.translation {
+        let org = ctx.caller.as_ref().map_or("", |caller| &*caller.org);
+        translation.note(&mut understood, |key, value| gateway.reasonings.remember(org, key, value));
+        translated = understood.response.filter(|_| keeps).map(|answer| translation.as_response(&answer));
+    }
+    if let Some(response) = translated.or(copied) {
+        state::keep(gateway, ctx, response);
     }
 }

@@ -16,14 +16,16 @@ use tollgate_filters::exchange::Operation;
 
 use super::ctx::{Attempt, Body, Ctx, now};
 use super::log;
+use super::translate::{self, Prepared};
 use crate::gateway::Gateway;
 use crate::provider::{Provider, X_API_KEY, X_GOOG_API_KEY};
 
 /// What stays between the client and the gateway: credentials, cookies, and which way the request came.
-const OWN: [HeaderName; 11] = [
+const OWN: [HeaderName; 12] = [
     AUTHORIZATION,
     X_API_KEY,
     X_GOOG_API_KEY,
+    HeaderName::from_static("api-key"),
     COOKIE,
     FORWARDED,
     VIA,
@@ -39,8 +41,35 @@ const FORWARDING_PREFIXES: [&str; 3] = ["x-forwarded-", "x-tollgate-", "x-envoy-
 /// this was a provider that had the request.
 const IDLE_CLOSE: Duration = Duration::from_millis(200);
 
-/// Where the current target is.
-pub(super) async fn peer(gateway: &Gateway, ctx: &Ctx) -> std::result::Result<Box<HttpPeer>, Refusal> {
+/// Where the current target is. What it is asked is made here, before there is a connection, if it has to be made. A
+/// target that cannot be found, or that a strict client's request would lose something at, is passed over.
+pub(super) async fn peer(gateway: &Gateway, ctx: &mut Ctx) -> std::result::Result<Box<HttpPeer>, Refusal> {
+    let mut first = None;
+    loop {
+        let refusal = match reach(gateway, ctx).await {
+            Ok(peer) => return Ok(peer),
+            Err(refusal) => refusal,
+        };
+        let passed_over = refusal.code == Some(translate::LOSSY_CODE) || refusal.kind == Kind::BadGateway;
+        let first = first.get_or_insert(refusal);
+        if !passed_over || !ctx.has_next_target() {
+            if first.code == Some(translate::LOSSY_CODE) && !ctx.rows.is_empty() {
+                // It is no mistake of the client's that the targets which would have lost nothing failed.
+                return Err(Refusal::new(
+                    Kind::BadGateway,
+                    "The targets that could carry the whole request failed, and those that are left would lose some of it.",
+                )
+                .code("provider_unreachable"));
+            }
+            return Err(first.clone());
+        }
+        ctx.target += 1;
+        ctx.reconnected = false;
+    }
+}
+
+async fn reach(gateway: &Gateway, ctx: &mut Ctx) -> std::result::Result<Box<HttpPeer>, Refusal> {
+    ctx.prepared = translate::prepare(gateway, ctx).await?.map(Box::new);
     provider(gateway, ctx)?.peer().await
 }
 
@@ -78,7 +107,11 @@ pub(super) fn request(
         return Err(Refusal::new(Kind::Internal, "The plan has no target."));
     };
 
-    let path = path(provider, ctx, target.model.as_deref());
+    let prepared = ctx.prepared.take().map(|prepared| *prepared);
+    let path = match &prepared {
+        Some(prepared) => prepared.path.clone(),
+        None => path(provider, ctx, target.model.as_deref()),
+    };
     if path.as_bytes() != request.raw_path() {
         request
             .set_raw_path(path.as_bytes())
@@ -86,20 +119,28 @@ pub(super) fn request(
     }
     strip(request);
     insert(request, HOST, provider.host().clone());
-    if let Some((name, value)) = provider.key_header(dialect, ctx.provider_key.as_ref())? {
+    let wire = prepared.as_ref().map_or(dialect, |prepared| prepared.wire);
+    if let Some((name, value)) = provider.key_header(wire, ctx.provider_key.as_ref())? {
         insert(request, name, value);
     }
 
-    let asks_for_usage = operation == Operation::Chat
+    if prepared.is_some() {
+        translate::request_header(request, wire);
+    }
+    let asks_for_usage = prepared.is_none()
+        && operation == Operation::Chat
         && provider.must_be_asked_for_usage()
         && ctx.facts.as_ref().is_some_and(|facts| facts.stream && !facts.asked_for_usage());
+    let (own_body, translation) =
+        prepared.map_or((None, None), |Prepared { body, translation, .. }| (Some(body), Some(translation)));
     let body = match &ctx.body {
         Body::Whole(body) => {
             let model = target.model.as_deref();
-            let body = ctx
-                .facts
-                .as_ref()
-                .map_or_else(|| body.clone(), |facts| facts.splice(body, model, asks_for_usage));
+            let spliced = || match &ctx.facts {
+                Some(facts) => facts.splice(body, model, asks_for_usage),
+                None => body.clone(),
+            };
+            let body = own_body.unwrap_or_else(spliced);
             request.remove_header(&EXPECT);
             let length = HeaderValue::from(body.len());
             if request.headers.get(CONTENT_LENGTH) != Some(&length) {
@@ -125,6 +166,9 @@ pub(super) fn request(
         tap: None,
         body,
         asks_for_usage,
+        wire,
+        translation: translation.map(Box::new),
+        copy: None,
     });
     Ok(())
 }

@@ -30,6 +30,9 @@ CREATE TABLE IF NOT EXISTS keys (
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS live_names ON keys (name) WHERE revoked IS NULL;";
 
+/// Columns that files of earlier versions do not have.
+const ADDED: &[&str] = &["ALTER TABLE keys ADD COLUMN strict INTEGER NOT NULL DEFAULT 0"];
+
 /// How much of a key is kept to recognise it by.
 const SHOWN: usize = KEY_PREFIX.len() + 8;
 
@@ -40,6 +43,7 @@ pub struct NewKey {
     pub user: Option<String>,
     pub expires: Option<Duration>,
     pub models: Vec<String>,
+    pub strict: bool,
 }
 
 /// What is known of a key: everything but the key.
@@ -50,6 +54,8 @@ pub struct KeyInfo {
     pub org: String,
     pub user: Option<String>,
     pub models: Vec<String>,
+    /// A translation that would lose something is refused.
+    pub strict: bool,
     /// Seconds since 1970.
     pub created: u64,
     pub expires: Option<u64>,
@@ -77,7 +83,9 @@ pub struct KeyStore {
 impl KeyStore {
     pub async fn open(data: &Path) -> Result<Self, StoreError> {
         let file = data.join(FILE);
-        Ok(Self { connection: sqlite::open(&file, SCHEMA).await?, file })
+        let mut connection = sqlite::open(&file, SCHEMA).await?;
+        sqlite::add_columns(&mut connection, &file, ADDED).await?;
+        Ok(Self { connection, file })
     }
 
     /// Makes a key and returns it. It is shown this once: only its digest is kept.
@@ -86,7 +94,7 @@ impl KeyStore {
         getrandom::fill(&mut random)
             .map_err(|e| StoreError::Invalid(format!("no randomness to be had: {e}")))?;
         let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
-        let insert = sqlx::query("INSERT INTO keys (name, prefix, digest, org, user, models, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+        let insert = sqlx::query("INSERT INTO keys (name, prefix, digest, org, user, models, created, expires, strict) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
             .bind(&new.name)
             .bind(&key[..SHOWN])
             .bind(&digest(&key).0[..])
@@ -94,7 +102,8 @@ impl KeyStore {
             .bind(&new.user)
             .bind(serde_json::to_string(&new.models).unwrap_or_default())
             .bind(seconds(now()))
-            .bind(new.expires.map(|life| seconds(now().saturating_add(life.as_secs()))));
+            .bind(new.expires.map(|life| seconds(now().saturating_add(life.as_secs()))))
+            .bind(new.strict);
         match insert.execute(&mut self.connection).await {
             Ok(_) => Ok(key),
             Err(sqlx::Error::Database(e)) if e.is_unique_violation() => Err(StoreError::Invalid(format!(
@@ -146,6 +155,7 @@ fn info(row: &sqlx::sqlite::SqliteRow) -> Result<KeyInfo, sqlx::Error> {
         org: row.try_get("org")?,
         user: row.try_get("user")?,
         models: serde_json::from_str(&models).map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
+        strict: row.try_get("strict")?,
         created: time("created")?.unwrap_or_default(),
         expires: time("expires")?,
         revoked: time("revoked")?,
@@ -209,6 +219,7 @@ impl Stored {
                 user: k.user.map(Arc::from),
                 key: Some(Arc::from(k.name)),
                 models: k.models,
+                strict: k.strict,
             };
             (Digest(k.digest), (Arc::new(caller), k.expires))
         });

@@ -19,7 +19,7 @@ use tollgate_filters::usage::Row;
 use tracing::{error, warn};
 
 use super::spill::Spill;
-use super::{StoreError, rows, sqlite};
+use super::{StoreError, rows};
 
 /// Rows in one transaction.
 const BATCH: usize = 512;
@@ -77,7 +77,7 @@ impl SqliteLedger {
             .build()
             .map_err(|source| StoreError::File { path: "the ledger's runtime".to_owned(), source })?;
         let file = data.join(rows::FILE);
-        let connection = runtime.block_on(sqlite::open(&file, rows::SCHEMA))?;
+        let connection = runtime.block_on(rows::open(&file))?;
         let shared = Arc::new(Shared::default());
         let writer =
             Writer { shared: shared.clone(), spill: Spill::new(data), file, connection: Some(connection) };
@@ -244,7 +244,7 @@ impl Writer {
 
     /// Whether the store takes writes again: writes its header page, which changes nothing.
     async fn probe(&mut self) -> bool {
-        let Ok(mut connection) = sqlite::open(&self.file, rows::SCHEMA).await else { return false };
+        let Ok(mut connection) = rows::open(&self.file).await else { return false };
         let write = sqlx::query("PRAGMA user_version = 1").execute(&mut connection);
         let well = matches!(timeout(SLOW, write).await, Ok(Ok(_)));
         self.connection = Some(connection).filter(|_| well);
@@ -280,7 +280,7 @@ impl Writer {
 async fn insert(connection: &mut Option<SqliteConnection>, file: &Path, rows: &[Row]) -> Result<(), String> {
     let mut open = match connection.take() {
         Some(open) => open,
-        None => sqlite::open(file, rows::SCHEMA).await.map_err(|e| e.to_string())?,
+        None => rows::open(file).await.map_err(|e| e.to_string())?,
     };
     rows::insert(&mut open, rows).await.map_err(|e| e.to_string())?;
     *connection = Some(open);

@@ -16,7 +16,7 @@ pub(super) const FILE: &str = "usage.db";
 
 /// Request ids are UUIDs of version 7, which begin with their time: the primary key is the order in
 /// which rows come and the index by time, and no second one has to be written.
-pub(super) const SCHEMA: &str = "
+const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS usage (
     request_id TEXT NOT NULL, attempt INTEGER NOT NULL, time INTEGER NOT NULL,
     org TEXT NOT NULL, user TEXT, key TEXT,
@@ -30,13 +30,28 @@ CREATE TABLE IF NOT EXISTS usage (
     audio_output_tokens INTEGER NOT NULL, image_output_tokens INTEGER NOT NULL,
     measured INTEGER NOT NULL, cost TEXT,
     ttfb_ms REAL, duration_ms REAL NOT NULL, request_bytes INTEGER NOT NULL, response_bytes INTEGER NOT NULL,
+    translated_to TEXT, request_losses TEXT, answer_losses TEXT,
     PRIMARY KEY (request_id, attempt)
 ) STRICT, WITHOUT ROWID";
 
-const COLUMNS: usize = 33;
+/// Columns that ledgers of earlier versions do not have.
+const ADDED: &[&str] = &[
+    "ALTER TABLE usage ADD COLUMN translated_to TEXT",
+    "ALTER TABLE usage ADD COLUMN request_losses TEXT",
+    "ALTER TABLE usage ADD COLUMN answer_losses TEXT",
+];
+
+const COLUMNS: usize = 36;
 
 /// Statements hold a power of two of rows, up to this, so that a handful of them is prepared once.
 const MAX_ROWS: usize = 64;
+
+/// Opens the ledger's file for writing.
+pub(super) async fn open(file: &Path) -> Result<SqliteConnection, StoreError> {
+    let mut connection = sqlite::open(file, SCHEMA).await?;
+    sqlite::add_columns(&mut connection, file, ADDED).await?;
+    Ok(connection)
+}
 
 /// Writes `rows` in one transaction. A row that is there already stays as it is, so that a replay
 /// after a crash counts nothing twice.
@@ -97,6 +112,9 @@ fn bind<'q>(query: Query<'q>, row: &'q Row) -> Query<'q> {
         .bind(row.duration_ms)
         .bind(int(row.request_bytes))
         .bind(int(row.response_bytes))
+        .bind(row.translated_to.map(Dialect::as_str))
+        .bind(row.request_losses.as_deref())
+        .bind(row.answer_losses.as_deref())
 }
 
 fn int(n: u64) -> i64 {
@@ -165,6 +183,10 @@ fn row(row: &SqliteRow) -> Result<Row, sqlx::Error> {
         duration_ms: row.try_get("duration_ms")?,
         request_bytes: count("request_bytes")?,
         response_bytes: count("response_bytes")?,
+        // A ledger that no gateway of this version has written to has no such columns.
+        translated_to: text("translated_to").unwrap_or_default().and_then(|t| word(t.to_string()).ok()),
+        request_losses: text("request_losses").unwrap_or_default(),
+        answer_losses: text("answer_losses").unwrap_or_default(),
     })
 }
 

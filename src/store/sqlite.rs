@@ -28,6 +28,23 @@ pub(super) async fn open(file: &Path, schema: &'static str) -> Result<SqliteConn
     Ok(connection)
 }
 
+/// Runs `statements`, each of which adds a column, as far as the columns are not there yet.
+pub(super) async fn add_columns(
+    connection: &mut SqliteConnection,
+    file: &Path,
+    statements: &[&'static str],
+) -> Result<(), StoreError> {
+    for statement in statements {
+        match connection.execute(*statement).await {
+            Err(sqlx::Error::Database(e)) if e.message().starts_with("duplicate column name") => {}
+            result => {
+                result.map_err(|source| StoreError::Sqlite { path: file.display().to_string(), source })?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Opens `file` for reading; `None` where it is not there.
 pub(super) async fn open_to_read(file: &Path) -> Result<Option<SqliteConnection>, StoreError> {
     if !file.exists() {

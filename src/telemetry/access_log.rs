@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use rust_decimal::Decimal;
 use serde::Serialize;
+use tollgate_filters::exchange::Dialect;
 use tollgate_filters::usage::Row;
 
 use super::recorder::Record;
@@ -60,6 +61,12 @@ struct AnsweredBy<'a> {
     output_tokens: u64,
     measured: bool,
     cost: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    translated_to: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_losses: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer_losses: Option<&'a str>,
 }
 
 impl<'a> From<&'a Row> for AnsweredBy<'a> {
@@ -74,6 +81,9 @@ impl<'a> From<&'a Row> for AnsweredBy<'a> {
             output_tokens: row.usage.output_tokens,
             measured: row.measured,
             cost: row.cost,
+            translated_to: row.translated_to.map(Dialect::as_str),
+            request_losses: row.request_losses.as_deref(),
+            answer_losses: row.answer_losses.as_deref(),
         }
     }
 }

@@ -12,7 +12,7 @@ use tollgate_filters::usage::Row;
 
 use super::recorder::Record;
 use crate::provider::Provider;
-use crate::store::LedgerStats;
+use crate::store::{LedgerStats, ResponsesStats};
 
 /// What a client names that is no known model.
 const OTHER: &str = "other";
@@ -33,6 +33,8 @@ pub struct Metrics {
     tokens: IntCounterVec,
     cost: CounterVec,
     estimated: IntCounterVec,
+    translated: IntCounterVec,
+    lossy: IntCounterVec,
     total_mismatch: IntCounterVec,
     /// Exchanges under way.
     pub in_flight: IntGauge,
@@ -43,6 +45,12 @@ pub struct Metrics {
     ledger_written: IntCounter,
     ledger_spilled: IntCounter,
     ledger_lost: IntCounter,
+    responses_queue: IntGauge,
+    responses_failing: IntGauge,
+    responses_written: IntCounter,
+    responses_lost: IntCounter,
+    reasoning_entries: IntGauge,
+    reasoning_bytes: IntGauge,
 }
 
 impl Metrics {
@@ -106,6 +114,16 @@ impl Metrics {
                 )?,
             )?,
             estimated: counters("estimated_total", "Attempts whose tokens are an estimate.", &["provider"])?,
+            translated: counters(
+                "translated_total",
+                "Attempts whose request was made in another dialect than the client's.",
+                &["from", "to"],
+            )?,
+            lossy: counters(
+                "lossy_total",
+                "Translated attempts of which something could not be carried, in the request or in the answer.",
+                &["from", "to", "part"],
+            )?,
             total_mismatch: counters(
                 "usage_total_mismatch_total",
                 "Exchanges with a reported total that was not the sum of its parts; the parts were believed.",
@@ -124,6 +142,12 @@ impl Metrics {
                 "ledger_lost_rows_total",
                 "Usage rows that neither the ledger nor the disk took.",
             )?,
+            responses_queue: gauge("responses_queue", "Stored responses that wait in memory for the disk.")?,
+            responses_failing: gauge("responses_failing", "1 while the response store does not take any.")?,
+            responses_written: counter("responses_written_total", "Responses in the store.")?,
+            responses_lost: counter("responses_lost_total", "Responses that the store did not take.")?,
+            reasoning_entries: gauge("reasoning_memory_entries", "Turns whose reasoning is remembered.")?,
+            reasoning_bytes: gauge("reasoning_memory_bytes", "About how much memory they take.")?,
             registry,
             models,
         })
@@ -159,6 +183,15 @@ impl Metrics {
         if !row.measured {
             self.estimated.with_label_values(&[provider]).inc();
         }
+        if let Some(to) = row.translated_to {
+            let (from, to) = (row.dialect.as_str(), to.as_str());
+            self.translated.with_label_values(&[from, to]).inc();
+            for (part, losses) in [("request", &row.request_losses), ("answer", &row.answer_losses)] {
+                if losses.is_some() {
+                    self.lossy.with_label_values(&[from, to, part]).inc();
+                }
+            }
+        }
         let named = row.model.as_deref().unwrap_or(OTHER);
         let model = if self.models.contains(named) { named } else { OTHER };
         let usage = &row.usage;
@@ -185,13 +218,20 @@ impl Metrics {
     }
 
     /// The page that Prometheus reads.
-    pub fn render(&self, ledger: LedgerStats) -> Vec<u8> {
+    /// `reasoning` is how many turns are remembered, and their bytes.
+    pub fn render(&self, ledger: LedgerStats, responses: ResponsesStats, reasoning: (usize, u64)) -> Vec<u8> {
         self.ledger_queue.set(i64::try_from(ledger.queued).unwrap_or(i64::MAX));
         self.ledger_failing.set(i64::from(ledger.failing));
+        self.reasoning_entries.set(i64::try_from(reasoning.0).unwrap_or(i64::MAX));
+        self.reasoning_bytes.set(i64::try_from(reasoning.1).unwrap_or(i64::MAX));
+        self.responses_queue.set(i64::try_from(responses.queued).unwrap_or(i64::MAX));
+        self.responses_failing.set(i64::from(responses.failing));
         for (counter, now) in [
             (&self.ledger_written, ledger.written),
             (&self.ledger_spilled, ledger.spilled),
             (&self.ledger_lost, ledger.lost),
+            (&self.responses_written, responses.written),
+            (&self.responses_lost, responses.lost + responses.too_large),
         ] {
             counter.inc_by(now.saturating_sub(counter.get()));
         }

@@ -103,9 +103,9 @@ fn an_unknown_model_is_a_404_with_the_nearest_names() {
 }
 
 #[test]
-fn a_dialect_that_no_target_speaks_is_a_clear_400() {
+fn an_operation_that_no_target_has_is_a_clear_400() {
     let (_providers, gateway) = gateway();
-    let answer = gateway.client().post("/v1/chat/completions", r#"{"model":"claude-sonnet-4-5"}"#);
+    let answer = gateway.client().post("/v1/embeddings", r#"{"model":"claude-sonnet-4-5","input":"x"}"#);
     assert_eq!(answer.status, 400);
     assert!(message(&answer).contains("`anthropic` speaks anthropic"), "{}", message(&answer));
 }

@@ -21,3 +21,6 @@ mod process;
 mod protocols;
 mod replay;
 mod support;
+mod translate;
+mod translate_plan;
+mod translate_state;

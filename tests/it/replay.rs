@@ -303,7 +303,7 @@ fn is_post(recording: &Recording) -> bool {
 fn generates(recording: &Recording) -> bool {
     let path = recording.request.path.trim_end_matches('/');
     let chat = [
-        "/chat/completions",
+        "/completions",
         "/responses",
         "/v1/messages",
         ":generateContent",

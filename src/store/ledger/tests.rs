@@ -31,6 +31,9 @@ fn row(n: u64) -> Row {
         duration_ms: 4.5,
         request_bytes: 5,
         response_bytes: 6,
+        translated_to: None,
+        request_losses: None,
+        answer_losses: None,
     }
 }
 
@@ -69,7 +72,7 @@ fn a_locked_ledger_spills_and_takes_the_rows_in_afterwards() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = SqliteLedger::open(folder.path()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut other = runtime.block_on(sqlite::open(&folder.path().join(rows::FILE), rows::SCHEMA)).unwrap();
+    let mut other = runtime.block_on(rows::open(&folder.path().join(rows::FILE))).unwrap();
     runtime.block_on(sqlx::query("BEGIN IMMEDIATE").execute(&mut other)).unwrap();
     let count = SPILL_AT + BATCH + 100;
     for n in 0..count {

@@ -67,7 +67,9 @@ impl Target {
 fn check(answer: &Answer) -> Result<(), TestCaseError> {
     let refused = (400..500).contains(&answer.status);
     let answered = answer.status == 200 && answer.header("x-tollgate-provider").is_some();
-    prop_assert!(refused || answered, "{}: {}", answer.status, answer.text());
+    // The played provider answers everything with the same document, which is no answer in most dialects.
+    let unreadable = answer.status == 502 && answer.text().contains("cannot be translated");
+    prop_assert!(refused || answered || unreadable, "{}: {}", answer.status, answer.text());
     prop_assert!(answer.complete, "{}: the answer is not whole: {}", answer.status, answer.text());
     Ok(())
 }

@@ -136,6 +136,13 @@ impl Gateway {
         assert!(Command::new("kill").args([signal, &self.pid().to_string()]).status().unwrap().success());
     }
 
+    /// Ends the process as a service manager would, and gives back its folder.
+    pub fn stop(mut self) -> TempDir {
+        self.signal("-TERM");
+        self.wait();
+        self.folder.take().unwrap()
+    }
+
     /// Kills the process at once and gives back its folder.
     pub fn kill(mut self) -> TempDir {
         self.child.kill().unwrap();

@@ -1,4 +1,19 @@
-//! Gemini: errors and usage.
+//! Gemini (`generateContent`): requests, answers, streams, errors and usage.
+
+pub mod decode;
+pub mod encode;
+pub mod error;
+mod finish;
+mod grounding;
+mod logprobs;
+mod part;
+pub use part::name::function_name;
+pub mod request;
+pub mod response;
+mod schema;
+mod seal;
+mod spelling;
+mod tokens;
 
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,5 +1,14 @@
 //! OpenAI Chat Completions, and what all of OpenAI's APIs share: the shape of errors and of usage.
 
+mod content;
+pub mod decode;
+pub mod encode;
+pub mod error;
+mod reasoning;
+pub mod request;
+pub mod response;
+mod usage;
+
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;

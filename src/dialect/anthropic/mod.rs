@@ -1,4 +1,17 @@
-//! Anthropic Messages: errors and usage.
+//! Anthropic Messages: requests, answers, streams, errors and usage.
+
+mod block;
+pub mod decode;
+pub mod encode;
+pub mod error;
+mod report;
+pub mod request;
+pub mod response;
+mod stop;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod usage_tests;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -8,11 +21,15 @@ use tollgate_filters::usage::{Reported, Usage};
 use super::Count;
 
 pub(super) fn error(error: &Error, request_id: &str) -> Value {
-    json!({
+    let mut body = json!({
         "type": "error",
         "error": { "type": error_type(error.kind), "message": error.message },
         "request_id": request_id,
-    })
+    });
+    if let Some(code) = error.code {
+        body["error"]["details"] = json!({ "error_code": code });
+    }
+    body
 }
 
 fn error_type(kind: Kind) -> &'static str {
@@ -83,29 +100,4 @@ pub(super) fn usage(first: &[u8], last: &[u8]) -> Option<Reported> {
         ..Usage::default()
     };
     Some(Reported { usage, service_tier: last.service_tier.or(first.service_tier), ..Reported::default() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_cache_is_part_of_the_input() {
-        let raw = br#"{"input_tokens":10,"cache_read_input_tokens":100,"cache_creation_input_tokens":30,
-            "cache_creation":{"ephemeral_5m_input_tokens":20,"ephemeral_1h_input_tokens":10},"output_tokens":7}"#;
-        let usage = usage(raw, raw).unwrap().usage;
-        assert_eq!(usage.input_tokens, 140);
-        assert_eq!(usage.cached_input_tokens, 100);
-        assert_eq!((usage.cache_write_5m_tokens, usage.cache_write_1h_tokens), (20, 10));
-        assert_eq!(usage.output_tokens, 7);
-    }
-
-    #[test]
-    fn the_end_of_a_stream_overlays_its_start() {
-        let start = br#"{"input_tokens":10,"cache_creation_input_tokens":5,"output_tokens":1,"service_tier":"standard"}"#;
-        let reported = usage(start, br#"{"output_tokens":9,"input_tokens":12}"#).unwrap();
-        assert_eq!((reported.usage.input_tokens, reported.usage.output_tokens), (17, 9));
-        assert_eq!(reported.usage.cache_write_5m_tokens, 5);
-        assert_eq!(reported.service_tier.as_deref(), Some("standard"));
-    }
 }
