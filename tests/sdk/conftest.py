@@ -1,11 +1,13 @@
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from harness import Gateway, assert_credentials, running_gateway
+from harness import Gateway, assert_credentials, running_gateway, serving
 from provider import Providers
+from targets import FRESH_KEYS, Targets
 
 # Everything is on this machine, whatever proxy the environment names.
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
@@ -35,4 +37,39 @@ def upstream(providers: Providers) -> Iterator[Providers]:
     before = len(providers.everything)
     yield providers
     for seen in providers.everything[before:]:
+        assert_credentials(seen)
+
+
+@pytest.fixture(scope="session")
+def played() -> Iterator[Targets]:
+    played = Targets()
+    with played:
+        yield played
+
+
+@pytest.fixture(scope="session")
+def fresh_keys() -> Iterator[str]:
+    return iter(FRESH_KEYS)
+
+
+@pytest.fixture(scope="session")
+def translator(played: Targets, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """The gateway with one model of each dialect behind it."""
+    with serving(tmp_path_factory.mktemp("translator"), played.configuration()) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def translating(translator: Gateway, fresh_keys: Iterator[str]) -> Gateway:
+    """The same gateway, for an organisation of which it remembers nothing."""
+    return replace(translator, key=next(fresh_keys))
+
+
+@pytest.fixture
+def targets(played: Targets) -> Iterator[Targets]:
+    """The played models, with nothing recorded yet."""
+    played.reset()
+    before = len(played.everything)
+    yield played
+    for seen in played.everything[before:]:
         assert_credentials(seen)

@@ -36,10 +36,18 @@ class Gateway:
 
 @contextmanager
 def running_gateway(providers: Providers, home: Path) -> Iterator[Gateway]:
+    with serving(home, configuration(providers)) as gateway:
+        yield gateway
+
+
+@contextmanager
+def serving(home: Path, tables: str) -> Iterator[Gateway]:
+    """The gateway with a configuration, and with the data that is already at `home`."""
     listen, admin = free_port(), free_port()
     config = home / "tollgate.toml"
-    config.write_text(configuration(providers, listen, admin, home / "data"))
-    with (home / "log").open("wb") as log:
+    server = f'[server]\nlisten = ["127.0.0.1:{listen}"]\nadmin = "127.0.0.1:{admin}"\ndata = "{home / "data"}"\n'
+    config.write_text(f"{server}\n{tables}")
+    with (home / "log").open("ab") as log:
         process = subprocess.Popen(
             [BINARY, "--config", config], env=environment(), cwd=home, stdout=log, stderr=subprocess.STDOUT
         )
@@ -50,11 +58,8 @@ def running_gateway(providers: Providers, home: Path) -> Iterator[Gateway]:
         stop(process)
 
 
-def configuration(providers: Providers, listen: int, admin: int, data: Path) -> str:
-    tables = [
-        f'[server]\nlisten = ["127.0.0.1:{listen}"]\nadmin = "127.0.0.1:{admin}"\ndata = "{data}"\n',
-        f'[[keys]]\nname = "sdk"\nkey = "{KEY}"\n',
-    ]
+def configuration(providers: Providers) -> str:
+    tables = [f'[[keys]]\nname = "sdk"\nkey = "{KEY}"\n']
     for name in ROOTS:
         suffix = "/api/v1" if name == "openrouter" else ""
         base_url = providers.origin(name) + suffix

@@ -81,6 +81,7 @@ class Seen:
     model: str | None = None
     fixture: str | None = None
     status: int = 0
+    conversation: list[dict[str, Any]] | None = None  # what it says, where `targets.py` plays
 
     @property
     def streamed(self) -> bool:
@@ -116,12 +117,14 @@ def models(provider: str) -> set[str]:
 class Providers:
     """All of them. `requests` is what came in since `reset`; `everything` is never emptied."""
 
+    names = tuple(ROOTS)
+
     def __init__(self) -> None:
         self.requests: list[Seen] = []
         self.everything: list[Seen] = []
         self.released = threading.Event()
         self.released.set()
-        self.servers = {name: Server(name, self) for name in ROOTS}
+        self.servers = {name: Server(name, self, self.handler()) for name in self.names}
 
     def __enter__(self) -> "Providers":
         for server in self.servers.values():
@@ -132,6 +135,9 @@ class Providers:
         for server in self.servers.values():
             server.shutdown()
             server.server_close()
+
+    def handler(self) -> "type[Handler]":
+        return Handler
 
     def origin(self, name: str) -> str:
         return f"http://127.0.0.1:{self.servers[name].server_port}"
@@ -161,8 +167,8 @@ class Providers:
 class Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, name: str, providers: Providers) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, name: str, providers: Providers, handler: "type[Handler]") -> None:
+        super().__init__(("127.0.0.1", 0), handler)
         self.name = name
         self.providers = providers
 
@@ -249,7 +255,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(raw)
 
-    def send_stream(self, blocks: list[bytes]) -> None:
+    def send_stream(self, blocks: list[bytes], whole: bool = True) -> None:
         self.head(200, "text/event-stream", {"cache-control": "no-cache"})
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
@@ -260,7 +266,8 @@ class Handler(BaseHTTPRequestHandler):
             cut = len(block) // 3  # a network cuts anywhere
             self.send_chunk(block[:cut])
             self.send_chunk(block[cut:])
-        self.wfile.write(b"0\r\n\r\n")
+        if whole:
+            self.wfile.write(b"0\r\n\r\n")
 
     def send_chunk(self, data: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
