@@ -1,5 +1,7 @@
 //! What the targets share: ways to cut bytes, and slow, simple readers to compare the quick ones with.
 
+pub mod translation;
+
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
