@@ -7,8 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::Result;
+use crate::dialect::{DIALECTS, Dialect};
 use crate::load::Pool;
-use crate::shape::{API_KEY, Kind, MODEL};
+use crate::shape::{API_KEY, Kind, MODEL, Script};
 use crate::wire::Connection;
 
 /// A started process; it ends when this is dropped.
@@ -66,7 +67,8 @@ impl Process {
                 "[server]\nlisten = [\"{address}\"]\nadmin = \"{admin}\"\ndata = \"{data}\"\nthreads = {threads}\n{server}\n\
                  [[keys]]\nname = \"bench\"\nkey = \"{API_KEY}\"\n\n\
                  [providers.mock]\ndialects = [\"openai_chat\"]\nbase_url = \"http://{upstream}\"\n\
-                 api_key = \"sk-mock\"\nmodels = [\"{MODEL}\"]\n"
+                 api_key = \"sk-mock\"\nmodels = [\"{MODEL}\"]\n{}",
+                dialects(upstream)
             ),
         )?;
         let output = match log {
@@ -99,11 +101,23 @@ impl Process {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         for kind in [Kind::Exchange, Kind::Stream] {
-            let answer = async { Pool::new(self.address, kind, 1).await?.closed_loop(1).await };
+            let answer = async { Pool::new(self.address, &Script::of(kind), 1).await?.closed_loop(1).await };
             answer.await.map_err(|error| format!("first request to {}: {error}", self.name))?;
         }
         Ok(())
     }
+}
+
+/// A provider for each dialect, all of them the mock.
+fn dialects(upstream: SocketAddr) -> String {
+    let table = |dialect: Dialect| {
+        format!(
+            "[providers.{}]\ndialects = [\"{}\"]\nbase_url = \"http://{upstream}\"\napi_key = \"sk-mock\"\n",
+            dialect.provider(),
+            dialect.name()
+        )
+    };
+    DIALECTS.map(table).concat()
 }
 
 /// Binaries of one build lie in one folder.

@@ -2,6 +2,7 @@
 
 pub mod child;
 pub mod cli;
+pub mod dialect;
 pub mod load;
 pub mod phase;
 pub mod procfs;

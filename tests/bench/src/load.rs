@@ -9,8 +9,8 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
 use crate::Result;
-use crate::shape::{self, Kind};
-use crate::wire::{Connection, Message};
+use crate::shape::{Expected, Script};
+use crate::wire::{Connection, Message, find};
 
 /// No phase is meant to take this long; whoever does not answer by then never will.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -19,24 +19,22 @@ const PATIENCE: Duration = Duration::from_secs(600);
 struct Client {
     address: SocketAddr,
     connection: Connection,
-    request: Vec<u8>,
-    lengths: [usize; 2],
+    script: Script,
     answer: Message,
 }
 
 impl Client {
-    async fn new(address: SocketAddr, kind: Kind) -> Result<Self> {
+    async fn new(address: SocketAddr, script: Script) -> Result<Self> {
         Ok(Self {
             address,
             connection: Connection::connect(address).await?,
-            request: shape::request(kind),
-            lengths: shape::lengths(kind),
+            script,
             answer: Message::default(),
         })
     }
 
     async fn exchange(&mut self) -> Result<()> {
-        self.connection.write(&self.request).await?;
+        self.connection.write(&self.script.request).await?;
         if !self.connection.read(&mut self.answer).await? {
             return Err("the connection closed instead of an answer".into());
         }
@@ -49,26 +47,38 @@ impl Client {
 
     /// Reads the head and the first event of a stream that then stays open.
     async fn open(&mut self) -> Result<()> {
-        self.connection.write(&self.request).await?;
+        self.connection.write(&self.script.request).await?;
         if !self.connection.read_head(&mut self.answer).await? {
             return Err("the connection closed instead of an answer".into());
         }
         while self.answer.status() == Some(200)
-            && self.answer.body.len() < self.lengths[0]
+            && self.answer.body.len() < self.first_event()
             && self.connection.read_chunk(&mut self.answer).await?
         {}
         self.check()
     }
 
+    /// How long the body is once the first event has come, where that is known.
+    fn first_event(&self) -> usize {
+        match self.script.expected {
+            Expected::Lengths([length, _]) => length,
+            Expected::Word(_) => 1,
+        }
+    }
+
     fn check(&self) -> Result<()> {
         let Message { head, body, .. } = &self.answer;
-        if self.answer.status() == Some(200) && self.lengths.contains(&body.len()) {
+        let right = match self.script.expected {
+            Expected::Lengths(lengths) => lengths.contains(&body.len()),
+            Expected::Word(word) => find(body, word.as_bytes()).is_some(),
+        };
+        if self.answer.status() == Some(200) && right {
             return Ok(());
         }
         let start = |bytes: &[u8]| String::from_utf8_lossy(bytes.get(..600).unwrap_or(bytes)).into_owned();
-        let (length, expected) = (body.len(), self.lengths[0]);
+        let (length, expected) = (body.len(), self.script.expected);
         let (head, body) = (start(head), start(body));
-        Err(format!("wrong answer: {length} bytes of body, not {expected}\n{head}{body}").into())
+        Err(format!("wrong answer: {length} bytes of body, not {expected:?}\n{head}{body}").into())
     }
 }
 
@@ -84,10 +94,10 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    pub async fn new(address: SocketAddr, kind: Kind, connections: u32) -> Result<Self> {
+    pub async fn new(address: SocketAddr, script: &Script, connections: u32) -> Result<Self> {
         let mut clients = Vec::new();
         for _ in 0..connections {
-            clients.push(Client::new(address, kind).await?);
+            clients.push(Client::new(address, script.clone()).await?);
         }
         Ok(Self { clients })
     }

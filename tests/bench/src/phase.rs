@@ -8,7 +8,7 @@ use crate::cli::Options;
 use crate::load::Pool;
 use crate::procfs::{Cpu, Memory};
 use crate::report::Pair;
-use crate::shape::Kind;
+use crate::shape::{Kind, Script};
 
 /// Each round is cut into this many turns, so that a busy neighbour disturbs both proxies alike.
 const TURNS: u32 = 50;
@@ -36,7 +36,20 @@ impl Proxies {
 
     /// One round: CPU microseconds per request of one kind, the proxies taking turns.
     pub async fn cpu(&self, kind: Kind, count: u32, connections: u32) -> Result<Pair<f64>> {
-        let [mut floor, mut other] = self.pools(kind, connections).await?;
+        let script = Script::of(kind);
+        self.cpu_of(&script, &script, count, connections).await
+    }
+
+    /// The same, where the other proxy is asked something else than the floor.
+    pub async fn cpu_of(
+        &self,
+        floor_script: &Script,
+        other_script: &Script,
+        count: u32,
+        connections: u32,
+    ) -> Result<Pair<f64>> {
+        let mut floor = Pool::new(self.floor.address, floor_script, connections).await?;
+        let mut other = Pool::new(self.other.address, other_script, connections).await?;
         let before = [Cpu::of(self.floor.pid())?, Cpu::of(self.other.pid())?];
         for turn in 0..TURNS {
             let share = count * (turn + 1) / TURNS - count * turn / TURNS;
@@ -44,7 +57,7 @@ impl Proxies {
                 let (process, pool) =
                     if is_floor { (&self.floor, &mut floor) } else { (&self.other, &mut other) };
                 let done = pool.closed_loop(share).await;
-                done.map_err(|error| format!("{} failed in a phase of {kind:?}: {error}", process.name))?;
+                done.map_err(|error| format!("{} failed in a round: {error}", process.name))?;
             }
         }
         tokio::time::sleep(SETTLE).await;
@@ -57,7 +70,9 @@ impl Proxies {
 
     /// Latencies of exchanges at a fixed rate, the proxies taking turns.
     pub async fn latency(&self, options: &Options) -> Result<Pair<Vec<Duration>>> {
-        let [mut floor, mut other] = self.pools(Kind::Exchange, options.connections).await?;
+        let script = Script::of(Kind::Exchange);
+        let mut floor = Pool::new(self.floor.address, &script, options.connections).await?;
+        let mut other = Pool::new(self.other.address, &script, options.connections).await?;
         let (rate, turn) = (options.rate, options.latency / TURNS);
         let mut latencies = Pair::<Vec<_>>::default();
         for number in 0..TURNS {
@@ -80,13 +95,6 @@ impl Proxies {
     pub async fn held(&self, count: u32) -> Result<Pair<Held>> {
         Ok(Pair { floor: held(&self.floor, count).await?, other: held(&self.other, count).await? })
     }
-
-    async fn pools(&self, kind: Kind, connections: u32) -> Result<[Pool; 2]> {
-        Ok([
-            Pool::new(self.floor.address, kind, connections).await?,
-            Pool::new(self.other.address, kind, connections).await?,
-        ])
-    }
 }
 
 /// Whether the floor is measured, then not, or the other way round: who goes first changes with every turn.
@@ -105,7 +113,7 @@ pub struct Held {
 
 async fn held(process: &Process, count: u32) -> Result<Held> {
     let before = Memory::of(process.pid())?;
-    let mut streams = Pool::new(process.address, Kind::Hold, count).await?;
+    let mut streams = Pool::new(process.address, &Script::of(Kind::Hold), count).await?;
     let opened = streams.open_all().await;
     opened.map_err(|error| format!("{} with {count} held streams: {error}", process.name))?;
     tokio::time::sleep(SETTLE).await;

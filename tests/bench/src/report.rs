@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cli::Options;
+use crate::dialect::Dialect;
 use crate::phase::Held;
 use crate::procfs::Memory;
 
@@ -21,12 +22,24 @@ impl Pair<f64> {
     }
 }
 
+/// What one direction of translation costs beside passing the same answer through.
+#[derive(Debug)]
+pub struct Direction {
+    /// What the client speaks.
+    pub from: Dialect,
+    /// What the provider speaks.
+    pub to: Dialect,
+    pub exchanges: Vec<Pair<f64>>,
+    pub streams: Vec<Pair<f64>>,
+}
+
 /// Everything one run measured.
 #[derive(Debug)]
 pub struct Report {
     pub other: &'static str,
     pub exchanges: Vec<Pair<f64>>,
     pub streams: Vec<Pair<f64>>,
+    pub translated: Vec<Direction>,
     pub latencies: Pair<Vec<Duration>>,
     pub loaded: Pair<Memory>,
     pub held: Pair<Held>,
@@ -40,6 +53,21 @@ impl Report {
         println!("{connections} connections, {threads} threads in each proxy");
         print_cpu("CPU us per exchange", other, &self.exchanges);
         print_cpu("CPU us per stream of 50 events", other, &self.streams);
+
+        if !self.translated.is_empty() {
+            println!(
+                "\n{:<40}{:>12}{:>12}{:>8}",
+                "translated, CPU us (medians)", "passed on", "translated", "ratio"
+            );
+        }
+        for Direction { from, to, exchanges, streams } in &self.translated {
+            for (what, rounds) in [("exchange", exchanges), ("stream", streams)] {
+                let (same, other) = (median(rounds, |pair| pair.floor), median(rounds, |pair| pair.other));
+                let ratio = median(rounds, |pair| pair.ratio());
+                let name = format!("{what}, {} -> {}", from.name(), to.name());
+                println!("  {name:<38}{same:>12.1}{other:>12.1}{ratio:>8.2}");
+            }
+        }
 
         heading(&format!("latency us at {} exchanges/s", options.rate), other, "added");
         for (name, permille) in [("p50", 500), ("p99", 990)] {
@@ -80,6 +108,12 @@ impl Report {
             },
             "cpu_us_per_exchange": cpu_json(&self.exchanges),
             "cpu_us_per_stream": cpu_json(&self.streams),
+            "translated": self.translated.iter().map(|direction| json!({
+                "client": direction.from.name(),
+                "provider": direction.to.name(),
+                "cpu_us_per_exchange": cpu_json(&direction.exchanges),
+                "cpu_us_per_stream": cpu_json(&direction.streams),
+            })).collect::<Vec<_>>(),
             "latency_us": { "p50": latency(500), "p99": latency(990) },
             "memory_kib": memory,
             "memory_kib_per_held_stream": figures(self.per_stream(options.held)),

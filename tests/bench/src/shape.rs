@@ -21,6 +21,27 @@ pub enum Kind {
     Hold,
 }
 
+/// What a client sends again and again, and how it knows the right answer.
+#[derive(Debug, Clone)]
+pub struct Script {
+    pub request: Vec<u8>,
+    pub expected: Expected,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Expected {
+    /// The body has one of these lengths.
+    Lengths([usize; 2]),
+    /// The body holds this word: it was translated, so its length is not known beforehand.
+    Word(&'static str),
+}
+
+impl Script {
+    pub fn of(kind: Kind) -> Self {
+        Self { request: request(kind), expected: Expected::Lengths(lengths(kind)) }
+    }
+}
+
 /// A whole HTTP request, head and body, ready to be written at once.
 pub fn request(kind: Kind) -> Vec<u8> {
     let tail = match kind {

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tollgate_bench::child::{Folder, Process};
 use tollgate_bench::cli::{Options, USAGE};
+use tollgate_bench::dialect::{DIALECTS, Dialect, LAST_WORD};
 use tollgate_bench::phase::Proxies;
-use tollgate_bench::report::Report;
-use tollgate_bench::shape::Kind;
+use tollgate_bench::report::{Direction, Report};
+use tollgate_bench::shape::{Expected, Kind, MODEL, Script};
 use tollgate_bench::{Result, procfs};
 
 fn start(options: &Options, folder: &Folder, upstream: SocketAddr) -> Result<Proxies> {
@@ -45,9 +46,42 @@ async fn measure(options: &Options) -> Result<Report> {
         exchanges.push(proxies.cpu(Kind::Exchange, options.exchanges, connections).await?);
         streams.push(proxies.cpu(Kind::Stream, options.streams, connections).await?);
     }
+    let translated =
+        if options.only_floor { Vec::new() } else { translated(options, &folder, mock.address).await? };
     let latencies = proxies.latency(options).await?;
     let loaded = proxies.memory()?;
-    Ok(Report { other: proxies.other.name, exchanges, streams, latencies, loaded, held })
+    Ok(Report { other: proxies.other.name, exchanges, streams, translated, latencies, loaded, held })
+}
+
+/// What translating adds, for each direction: the provider's answer passed through to a client that speaks the same,
+/// beside the same answer translated for one that does not, in two processes of the same gateway.
+async fn translated(options: &Options, folder: &Folder, upstream: SocketAddr) -> Result<Vec<Direction>> {
+    let gateway = || {
+        let (binary, log) = (options.tollgate.as_deref(), options.log.as_deref());
+        Process::tollgate(binary, &folder.0, log, upstream, options.threads, &options.server)
+    };
+    let mut proxies = Proxies { floor: gateway()?, other: gateway()? };
+    proxies.ready().await?;
+    let script = |from: Dialect, to: Dialect, stream| Script {
+        request: from.request(to, stream),
+        // A whole answer names its model, whatever it became.
+        expected: Expected::Word(if stream { LAST_WORD } else { MODEL }),
+    };
+    let mut directions = Vec::new();
+    for from in DIALECTS {
+        for to in DIALECTS.into_iter().filter(|to| *to != from) {
+            let mut direction = Direction { from, to, exchanges: Vec::new(), streams: Vec::new() };
+            for _ in 0..options.rounds.div_ceil(2) {
+                for (stream, count) in [(false, options.exchanges / 10), (true, options.streams / 5)] {
+                    let (same, other) = (script(to, to, stream), script(from, to, stream));
+                    let pair = proxies.cpu_of(&same, &other, count, options.connections).await?;
+                    if stream { &mut direction.streams } else { &mut direction.exchanges }.push(pair);
+                }
+            }
+            directions.push(direction);
+        }
+    }
+    Ok(directions)
 }
 
 async fn run() -> Result<()> {

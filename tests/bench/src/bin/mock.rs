@@ -1,9 +1,10 @@
-//! A mock OpenAI-compatible provider: one fixed JSON answer, one fixed stream, and streams held open.
+//! A mock provider of all four dialects: one fixed JSON answer, one fixed stream of each, and streams held open.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tollgate_bench::dialect::Dialect;
 use tollgate_bench::wire::{Connection, Message, find};
 use tollgate_bench::{Result, shape};
 
@@ -15,23 +16,28 @@ struct Answers {
     completion: Vec<u8>,
     events: Vec<Vec<u8>>,
     events_with_usage: Vec<Vec<u8>>,
+    /// For the other three dialects, in their order.
+    others: [(Vec<u8>, Vec<Vec<u8>>); 3],
     gap: Duration,
 }
 
 impl Answers {
     fn new(gap: Duration) -> Self {
-        let body = shape::completion();
-        let completion = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
+        let other = |dialect: Dialect| (whole(&dialect.answer()), framed(&dialect.events()));
         Self {
-            completion: completion.into_bytes(),
+            completion: whole(&shape::completion()),
             events: framed(&shape::events(false)),
             events_with_usage: framed(&shape::events(true)),
+            others: [Dialect::Responses, Dialect::Messages, Dialect::Gemini].map(other),
             gap,
         }
     }
+}
+
+fn whole(body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+        .into_bytes()
 }
 
 /// Puts each event into a chunk of its own and the end of the body behind the last.
@@ -50,10 +56,26 @@ async fn serve(socket: TcpStream, answers: &Answers) -> Result<()> {
     while connection.read(&mut request).await? {
         let body = &request.body;
         let asks = |word: &str| find(body, word.as_bytes()).is_some();
-        if !request.head.starts_with(b"POST /v1/chat/completions") {
-            connection.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await?;
-        } else if asks(r#""stream":true"#) || asks(r#""stream": true"#) {
-            let events = if asks("include_usage") { &answers.events_with_usage } else { &answers.events };
+        let path = std::str::from_utf8(&request.head).ok().and_then(|head| head.split(' ').nth(1));
+        let path = path.unwrap_or_default();
+        let (completion, events) = match Dialect::of_path(path) {
+            None => {
+                connection.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await?;
+                continue;
+            }
+            Some(Dialect::Chat) if asks("include_usage") => (&answers.completion, &answers.events_with_usage),
+            Some(Dialect::Chat) => (&answers.completion, &answers.events),
+            Some(other) => {
+                let [responses, messages, gemini] = &answers.others;
+                let (completion, events) = match other {
+                    Dialect::Responses => responses,
+                    Dialect::Messages => messages,
+                    _ => gemini,
+                };
+                (completion, events)
+            }
+        };
+        if path.contains(":streamGenerateContent") || asks(r#""stream":true"#) || asks(r#""stream": true"#) {
             connection.write(STREAM_HEAD).await?;
             for event in events {
                 connection.write(event).await?;
@@ -68,7 +90,7 @@ async fn serve(socket: TcpStream, answers: &Answers) -> Result<()> {
                 }
             }
         } else {
-            connection.write(&answers.completion).await?;
+            connection.write(completion).await?;
         }
     }
     Ok(())
