@@ -3,15 +3,15 @@
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use tollgate_filters::adapt::adapt;
-use tollgate_filters::chat::{
-    At, Content, Losses, Maker, Part, ReasoningField, Request, Role, Target as Asked, Why,
-};
+use tollgate_filters::catalogue::Model;
+use tollgate_filters::chat::{Losses, Request, Target as Asked};
 use tollgate_filters::error::{Error, Kind};
 use tollgate_filters::exchange::{Dialect, Operation};
 use tollgate_filters::ports::Reasonings as _;
-use tollgate_filters::recall::{self, Gaps, Recalled, Remembered};
+use tollgate_filters::recall::{self, Gaps, Recalled};
 use tollgate_filters::route::Target;
 
+use super::reasoning::{complete, drop_foreign, readable};
 use super::{Prepared, Translation, client, gemini_path, neutral, whole};
 use crate::dialect::completions;
 use crate::dialect::renames::Renames;
@@ -103,7 +103,7 @@ pub(super) async fn prepare(
         model: model.to_owned(),
         stream: request.stream,
         ask_for_usage: provider.must_be_asked_for_usage(),
-        rules: known.map(tollgate_filters::catalogue::Model::rules).unwrap_or_default(),
+        rules: known.map(Model::rules).unwrap_or_default(),
         quirks: provider.quirks,
     };
     let made = least_lossy(dialect, provider, &asked, &losses, |wire, losses| {
@@ -167,21 +167,6 @@ fn least_lossy(
     best.ok_or_else(|| Error::new(Kind::Internal, "The provider speaks no dialect."))
 }
 
-/// What of the recalled reasoning the target can read: what another maker sealed, or what it has no place for, the client
-/// did not send, and so it is not lost.
-fn readable(recalled: &Recalled, wire: Dialect, provider: &Provider) -> Recalled {
-    let Some(home) = home(wire) else {
-        let all = provider.quirks.reasoning == ReasoningField::Details;
-        return if all { recalled.clone() } else { Recalled::new() };
-    };
-    let own =
-        |remembered: &Remembered| remembered.reasoning.seal.as_ref().is_some_and(|seal| seal.maker == home);
-    recalled
-        .iter()
-        .map(|(key, found)| (key.clone(), found.iter().filter(|found| own(found)).cloned().collect()))
-        .collect()
-}
-
 /// A provider's dialects, the one first that carries most: Responses, where the provider itself keeps what they
 /// refer to.
 fn preferred(provider: &Provider) -> impl Iterator<Item = Dialect> {
@@ -189,74 +174,4 @@ fn preferred(provider: &Provider) -> impl Iterator<Item = Dialect> {
     let first = if responses_first { Dialect::OpenaiResponses } else { Dialect::OpenaiChat };
     let rest = provider.dialects.iter().filter(move |dialect| *dialect != first);
     std::iter::once(first).filter(|first| provider.dialects.contains(*first)).chain(rest)
-}
-
-/// Reasoning that another maker sealed, in a conversation that goes up in the dialect that it came in: the seal had travelled
-/// in the place of that dialect's own.
-fn drop_foreign(request: &mut Request, wire: Dialect, losses: &mut Losses) {
-    if request.source != wire {
-        // Writing another dialect sees to it.
-        return;
-    }
-    let Some(home) = home(wire) else { return };
-    for message in &mut request.messages {
-        message.parts.retain(|part| {
-            let foreign = matches!(&part.content, Content::Reasoning(reasoning)
-                if reasoning.seal.as_ref().is_some_and(|seal| seal.maker != home));
-            if foreign {
-                losses.push(&part.at, Why::Foreign);
-            }
-            !foreign
-        });
-    }
-}
-
-/// Whose seals a dialect's own providers can read.
-fn home(wire: Dialect) -> Option<Maker> {
-    match wire {
-        Dialect::OpenaiChat => None,
-        Dialect::OpenaiResponses => Some(Maker::Openai),
-        Dialect::Anthropic => Some(Maker::Anthropic),
-        Dialect::Gemini => Some(Maker::Gemini),
-    }
-}
-
-/// Anthropic insists on having back what it thought before the calls that it is now shown the results of. Where neither the
-/// client nor the memory has that, it is asked not to think this time.
-fn complete(request: &mut Request, wire: Dialect, losses: &mut Losses) {
-    let is_result = |part: &Part| matches!(part.content, Content::ToolResult(_));
-    let in_a_loop = request.messages.last().is_some_and(|message| message.parts.iter().any(is_result));
-    if wire != Dialect::Anthropic || !in_a_loop {
-        return;
-    }
-    let last = request.messages.iter().rfind(|message| message.role == Role::Assistant);
-    if last.is_some_and(|message| has_unsealed_call(&message.parts, Maker::Anthropic)) {
-        for at in places(&std::mem::take(&mut request.thinking)) {
-            losses.push(&at, Why::Model);
-        }
-    }
-}
-
-/// Whether the first call stands there without anything that `maker` has sealed before it.
-fn has_unsealed_call(parts: &[Part], maker: Maker) -> bool {
-    let Some(call) = parts.iter().position(|part| matches!(part.content, Content::ToolCall(_))) else {
-        return false;
-    };
-    !parts[..call].iter().any(|part| match &part.content {
-        Content::Reasoning(reasoning) => reasoning.seal.as_ref().is_some_and(|seal| seal.maker == maker),
-        _ => false,
-    })
-}
-
-fn places(thinking: &tollgate_filters::chat::Thinking) -> Vec<tollgate_filters::chat::Pointer> {
-    fn place<T>(field: Option<&At<T>>) -> Option<tollgate_filters::chat::Pointer> {
-        field.map(|field| field.at.clone())
-    }
-    let places = [
-        place(thinking.mode.as_ref()),
-        place(thinking.effort.as_ref()),
-        place(thinking.budget.as_ref()),
-        place(thinking.summary.as_ref()),
-    ];
-    places.into_iter().flatten().collect()
 }

@@ -4,6 +4,7 @@
 mod answer;
 mod generation;
 mod other;
+mod reasoning;
 
 use std::sync::Arc;
 
