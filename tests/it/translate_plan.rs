@@ -133,3 +133,48 @@ fn a_model_is_listed_under_the_name_that_means_it_and_is_not_deleted_here() {
     gateway.client().call("DELETE", "/v1/models/ft:gpt-4o:x", &[], b"");
     assert_eq!(openai.last().method, "DELETE");
 }
+
+/// A provider over h2c whose answers end with trailers.
+fn with_trailers(body: &'static str) -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let serve = async move {
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    let head = http::Response::builder().header("content-type", "application/json");
+                    let mut answer = respond.send_response(head.body(()).unwrap(), false).unwrap();
+                    answer.send_data(body.into(), false).unwrap();
+                    let trailers = http::HeaderMap::from_iter([(
+                        http::HeaderName::from_static("x-checksum"),
+                        http::HeaderValue::from_static("1"),
+                    )]);
+                    answer.send_trailers(trailers).unwrap();
+                }
+            });
+        }
+    };
+    std::thread::spawn(|| crate::support::http2::block_on(serve));
+    address
+}
+
+#[test]
+fn an_answer_that_ends_with_trailers_is_whole() {
+    let address = with_trailers(Dialect::Messages.answer());
+    let gateway = Gateway::start(&format!(
+        "[providers.t]\nbase_url = 'http://{address}'\nhttp = '2'\napi_key = 'sk-t'\n{ANTHROPIC}\n"
+    ));
+    let body = r#"{"model":"t/m","messages":[{"role":"user","content":"Hi"}]}"#;
+    let answer = gateway.client().post("/v1/chat/completions", body);
+    assert_eq!(
+        answer.json()["choices"][0]["message"]["content"],
+        json!("12345678abcdefgh"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(gateway.rows_of(answer.id(), 1)[0]["measured"], json!(true));
+}
