@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::authorize::Grant;
+
 /// A wire format that clients and providers speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -154,12 +156,63 @@ impl Operation {
 pub struct Caller {
     pub org: Arc<str>,
     pub user: Option<Arc<str>>,
-    /// The key's name; `None` where the gateway is open.
-    pub key: Option<Arc<str>>,
-    /// Patterns of the models it may use (`openai/*`, `fast`); empty means all.
-    pub models: Vec<String>,
+    pub via: Via,
+    pub role: Role,
+    /// What the key or the token itself permits.
+    pub grant: Grant,
     /// A translation that would lose something is refused.
     pub strict: bool,
+}
+
+/// What let the caller in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Via {
+    /// A gateway key, by its name.
+    Key(Arc<str>),
+    /// A token of an issuer, by the issuer's name in the configuration.
+    Token(Arc<str>),
+    /// Nothing: the gateway is open.
+    Nobody,
+}
+
+/// What kind of caller it is, from the weakest to the strongest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    ReadOnly,
+    #[default]
+    Member,
+    Admin,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Member => "member",
+            Self::ReadOnly => "read_only",
+        }
+    }
+
+    /// The role of that name, if there is one.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::ReadOnly, Self::Member, Self::Admin].into_iter().find(|role| role.as_str() == name)
+    }
+
+    /// Whether it may ask this. Who only reads looks things up and counts tokens; what administers an account at a
+    /// provider (`/v1/organization/…`) is for admins.
+    pub fn permits(self, method: &str, operation: Operation, path: &str) -> bool {
+        let administers = path.split(['/', ';']).any(|segment| {
+            ["organization", "organizations"].iter().any(|word| segment.eq_ignore_ascii_case(word))
+        });
+        match self {
+            Self::Admin => true,
+            Self::Member => !administers,
+            Self::ReadOnly => {
+                !administers && (matches!(method, "GET" | "HEAD") || operation == Operation::CountTokens)
+            }
+        }
+    }
 }
 
 /// The organisation of callers that were given none.
@@ -168,6 +221,22 @@ pub const DEFAULT_ORG: &str = "default";
 impl Caller {
     /// The caller of a gateway that asks for no key.
     pub fn anonymous() -> Self {
-        Self { org: Arc::from(DEFAULT_ORG), user: None, key: None, models: Vec::new(), strict: false }
+        Self {
+            org: Arc::from(DEFAULT_ORG),
+            user: None,
+            via: Via::Nobody,
+            // Where nobody is asked who he is, nobody is told what he may not.
+            role: Role::Admin,
+            grant: Grant::default(),
+            strict: false,
+        }
+    }
+
+    /// The name of its gateway key, if that is how it came.
+    pub fn key(&self) -> Option<&Arc<str>> {
+        match &self.via {
+            Via::Key(name) => Some(name),
+            Via::Token(_) | Via::Nobody => None,
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::error::Error;
+use crate::exchange::Dialect;
 
 mod scan;
 
@@ -21,11 +22,29 @@ pub struct Facts {
     pub model: Option<Model>,
     /// Whether the client asks for a stream.
     pub stream: bool,
+    /// The most tokens that the client lets each answer have, by the name that each dialect has for it.
+    limits: Limits,
+    /// How many answers are asked for, where it is not one.
+    pub answers: Option<u64>,
+    /// The answer is wanted later (OpenAI's Responses).
+    pub background: bool,
+    pub service_tier: Option<String>,
+    /// OpenAI's conversation that the request belongs to.
+    pub conversation: Option<String>,
+    /// Files in base64 within the body, and their bytes.
+    pub files: (u32, usize),
     /// `stream_options` as the client sent it.
     stream_options: StreamOptions,
     /// The top-level object, without its braces.
     object: Range<usize>,
     has_members: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Limits {
+    max_tokens: Option<u64>,
+    responses: Option<u64>,
+    gemini: Option<u64>,
 }
 
 /// The model as named in the body.
@@ -84,14 +103,63 @@ impl Facts {
                     seen.once(Seen::STREAM_OPTIONS, "stream_options")?;
                     facts.stream_options = stream_options(&mut scanner, strict)?;
                 }
+                "max_tokens" | "max_completion_tokens" => {
+                    facts.limits.max_tokens = facts.limits.max_tokens.max(number(&mut scanner)?);
+                }
+                "max_output_tokens" => facts.limits.responses = number(&mut scanner)?,
+                "n" | "best_of" => facts.answers = facts.answers.max(number(&mut scanner)?),
+                "background" => facts.background = flag(&mut scanner, "background", strict)?,
+                "generationConfig" | "generation_config" => facts.generation_config(&mut scanner)?,
+                "service_tier" => facts.service_tier = text(&mut scanner)?,
+                "conversation" => facts.conversation = conversation(&mut scanner)?,
                 _ => {
                     scanner.skip_value()?;
                 }
             }
         }
+        facts.files = scanner.files();
         facts.object.end = scanner.position() - 1;
         scanner.end()?;
         Ok(facts)
+    }
+
+    /// What Gemini has of these.
+    fn generation_config(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Error> {
+        if scanner.peek() != Some(b'{') {
+            return scanner.skip_value().map(drop);
+        }
+        scanner.open_object()?;
+        let mut first = true;
+        while let Some(key) = scanner.next_key(first)? {
+            first = false;
+            match &*key {
+                "maxOutputTokens" | "max_output_tokens" => {
+                    self.limits.gemini = self.limits.gemini.max(number(scanner)?);
+                }
+                "candidateCount" | "candidate_count" => self.answers = self.answers.max(number(scanner)?),
+                _ => {
+                    scanner.skip_value()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The most tokens that the client lets each answer have. What another dialect calls so means nothing.
+    pub fn max_output_tokens(&self, dialect: Dialect) -> Option<u64> {
+        match dialect {
+            Dialect::OpenaiChat | Dialect::Anthropic => self.limits.max_tokens,
+            Dialect::OpenaiResponses => self.limits.responses,
+            Dialect::Gemini => self.limits.gemini,
+        }
+    }
+
+    /// About how many tokens a body of so many bytes is: four bytes to one, and for a file about what an image of a
+    /// usual size is.
+    pub fn input_tokens(&self, bytes: u64) -> u64 {
+        const FILE: u64 = 1600;
+        let (files, of_files) = (u64::from(self.files.0), self.files.1 as u64);
+        bytes.saturating_sub(of_files).div_ceil(4) + files * FILE
     }
 
     /// Whether the client's own stream will end with a usage chunk.
@@ -162,6 +230,37 @@ impl Seen {
         self.0 |= bit;
         Ok(())
     }
+}
+
+/// A number that may be anything else, which then is the provider's to refuse.
+fn number(scanner: &mut Scanner<'_>) -> Result<Option<u64>, Error> {
+    let span = scanner.skip_value()?;
+    Ok(std::str::from_utf8(scanner.slice(&span)).ok().and_then(|text| text.parse().ok()))
+}
+
+/// A short string that may be anything else.
+fn text(scanner: &mut Scanner<'_>) -> Result<Option<String>, Error> {
+    let span = scanner.skip_value()?;
+    let raw = scanner.slice(&span);
+    Ok(if raw.len() > MAX_MODEL_NAME { None } else { serde_json::from_slice(raw).ok() })
+}
+
+/// An id, or an object that has one.
+fn conversation(scanner: &mut Scanner<'_>) -> Result<Option<String>, Error> {
+    if scanner.peek() != Some(b'{') {
+        return text(scanner);
+    }
+    scanner.open_object()?;
+    let (mut first, mut id) = (true, None);
+    while let Some(key) = scanner.next_key(first)? {
+        first = false;
+        if key == "id" {
+            id = text(scanner)?;
+        } else {
+            scanner.skip_value()?;
+        }
+    }
+    Ok(id)
 }
 
 fn model(scanner: &mut Scanner<'_>, strict: bool) -> Result<Option<Model>, Error> {

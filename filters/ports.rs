@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::authenticate::Digest;
+use crate::counters::{Lease, Outcome, Restored, Settlement};
 use crate::exchange::Caller;
 use crate::recall::{Key, Recalled, Remembered};
 use crate::responses::{self, Error, NotKept, Stored};
@@ -16,8 +17,18 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// The caller that a live key belongs to. Called on every exchange: answers from memory.
     fn find(&self, key: &Digest) -> Option<Arc<Caller>>;
 
+    /// Whose a key was that is not live any more: for the log, never for the caller.
+    fn was(&self, key: &Digest) -> Option<(Arc<Caller>, Ended)>;
+
     /// Whether a key was ever made, live or not. A gateway does not fall open when its last key goes.
     fn has_keys(&self) -> bool;
+}
+
+/// Why a key is not live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Revoked,
+    Expired,
 }
 
 /// Where usage ends.
@@ -73,4 +84,19 @@ pub trait Reasonings: fmt::Debug + Send + Sync {
 
     /// What is known under `keys`.
     async fn recall(&self, org: &str, keys: &[&Key]) -> Recalled;
+}
+
+/// Limits and budgets. It never fails: a store that cannot be reached counts this replica's own share instead.
+#[async_trait]
+pub trait Counters: fmt::Debug + Send + Sync {
+    /// Takes every charge of the leases, which are parts of one exchange, or none and says why; the states of the
+    /// outcome are those of all their charges in order. A lease that is not settled (the process died) lapses: its
+    /// places and its money are free again, its units stay taken.
+    async fn reserve(&self, leases: &[Lease]) -> Outcome;
+
+    /// Ends a lease. Returns at once; what a store cannot take now it takes later, and once.
+    fn settle(&self, settlement: Settlement);
+
+    /// Brings counters up to what the ledger says, before the first reservation.
+    fn restore(&self, past: Vec<Restored>);
 }

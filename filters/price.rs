@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::counters::MONEY_DECIMALS;
 use crate::names;
 use crate::usage::{Reported, Usage};
 
@@ -45,6 +46,10 @@ pub struct Rates {
 const TIERS: [&str; 3] = ["batch", "flex", "priority"];
 
 impl Prices {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The names of the models that `provider` has prices for.
     pub fn models(&self, provider: &str) -> impl Iterator<Item = &str> {
         self.0.get(provider).into_iter().flat_map(|models| models.keys().map(String::as_str))
@@ -73,13 +78,18 @@ impl Prices {
         models: impl IntoIterator<Item = &'a str>,
         reported: &Reported,
     ) -> Option<Decimal> {
-        if reported.cost.is_some() {
-            return reported.cost;
+        if let Some(cost) = reported.cost {
+            return Some(exact(cost));
         }
         let known = self.0.get(provider)?;
         let price = models.into_iter().find_map(|model| names::find(known, model))?;
-        price.cost(&reported.usage, reported.service_tier.as_deref())
+        price.cost(&reported.usage, reported.service_tier.as_deref()).map(exact)
     }
+}
+
+/// In the steps that money is counted in, so that the ledger's sum and a budget's are the same to the last decimal.
+fn exact(cost: Decimal) -> Decimal {
+    cost.round_dp(MONEY_DECIMALS).normalize()
 }
 
 impl ModelPrice {

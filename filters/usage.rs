@@ -36,6 +36,31 @@ pub struct Reported {
     pub total_disagrees: bool,
 }
 
+/// What became of an attempt whose client left before its answer had ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientLeft {
+    /// The provider was let go at once.
+    Cancelled,
+    /// The provider's answer was read to its end.
+    Drained,
+    /// It was read until the time for that was over.
+    DrainDeadline,
+    /// It was being read, and broke off: the row's `error` says why.
+    DrainBroken,
+}
+
+impl ClientLeft {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::Drained => "drained",
+            Self::DrainDeadline => "drain_deadline",
+            Self::DrainBroken => "drain_broken",
+        }
+    }
+}
+
 /// One attempt that reached a provider, as the ledger keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -83,4 +108,10 @@ pub struct Row {
     /// And into the provider's answer.
     #[serde(default)]
     pub answer_losses: Option<Arc<str>>,
+    /// What became of it when its client left; `None` where the client stayed.
+    #[serde(default)]
+    pub client_left: Option<ClientLeft>,
+    /// The bridge that the request named.
+    #[serde(default)]
+    pub bridge: Option<Arc<str>>,
 }

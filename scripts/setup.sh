@@ -32,6 +32,9 @@ if [ "$1" = test ]; then
     need python3-venv python3 -c 'import ensurepip, venv'
     need nodejs command -v node
     need npm command -v npm
+    # The tests of shared counters start servers and a cluster of their own.
+    need redis-server command -v redis-server
+    need redis-tools command -v redis-cli
 fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 

@@ -1,12 +1,15 @@
-//! The command line: serving, checking, keys, usage.
+//! The command line: serving, checking, keys, secrets, usage.
 
 mod banner;
 mod keys;
+mod secrets;
+mod token;
 mod usage;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
@@ -53,6 +56,12 @@ enum Command {
     /// Make, list and revoke gateway keys
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Keep provider keys in the store, encrypted
+    #[command(subcommand)]
+    Secrets(secrets::Command),
+    /// Make tokens for development
+    #[command(subcommand)]
+    Token(token::Command),
     /// Report usage
     Usage(usage::Args),
 }
@@ -80,6 +89,8 @@ pub fn main() -> ExitCode {
         None | Some(Command::Serve) => serve(&cli.common),
         Some(Command::Check { files }) => check(&cli.common, &files),
         Some(Command::Keys(command)) => keys::run(&cli.common, command),
+        Some(Command::Secrets(command)) => secrets::run(&cli.common, command),
+        Some(Command::Token(command)) => cli.common.conf().and_then(|conf| token::run(&conf.jwt, command)),
         Some(Command::Usage(args)) => usage::run(&cli.common, &args),
     };
     match result {
@@ -120,11 +131,15 @@ fn check(common: &Common, files: &[PathBuf]) -> Result<(), String> {
         let conf = Conf::load(file).map_err(|e| e.to_string())?;
         for provider in &conf.providers {
             if !provider.base_url.is_empty() {
-                crate::provider::Provider::new(provider).map_err(|e| format!("{name}: {e}"))?;
+                crate::provider::Provider::new(provider, &Arc::default())
+                    .map_err(|e| format!("{name}: {e}"))?;
             }
         }
         let _ = writeln!(out, "{name}: ok");
         let _ = out.write_all(banner::Banner::new(&conf).providers().as_bytes());
+        for note in &conf.notes {
+            let _ = writeln!(out, "  note {note}");
+        }
         for missing in &conf.missing {
             let _ = writeln!(out, "  note {missing}");
         }

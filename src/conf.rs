@@ -1,5 +1,7 @@
 //! The configuration: raw tables as written, resolved once at the edge into what the gateway runs on.
 
+mod auth;
+mod leave;
 mod raw;
 mod secret;
 mod units;
@@ -10,17 +12,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tollgate_filters::authenticate::jwt::{IssuerConf, Issuers};
 use tollgate_filters::authenticate::{Digest, digest};
+use tollgate_filters::authorize::{Grant, Network, Orgs};
+use tollgate_filters::budget::BudgetConf;
 use tollgate_filters::catalogue::Catalogue;
 use tollgate_filters::chat::Quirks;
-use tollgate_filters::exchange::{Caller, DEFAULT_ORG, Dialect};
+use tollgate_filters::exchange::{Caller, DEFAULT_ORG, Dialect, Via};
+use tollgate_filters::guardrail::Guardrails;
 use tollgate_filters::price::Prices;
+use tollgate_filters::quota::Quotas;
+use tollgate_filters::rate_limit::LimitConf;
 use tollgate_filters::route::{Routes, Target, Upstream};
 
+pub use leave::{LeaveRules, OnLeave};
 pub(crate) use raw::all_loopback;
 pub use raw::{AuthMode, HttpVersion, KeyStyle, StreamUsage};
 use raw::{RawConf, RawKey, RawModel, RawProvider};
-pub use secret::Secret;
+pub use secret::{Secret, Secrets};
 
 /// The built-in providers and prices are part of the binary, so that no file is needed.
 const PROVIDERS: &str = include_str!("../conf/providers.toml");
@@ -55,7 +64,7 @@ impl ConfError {
     }
 
     fn toml(error: &toml::de::Error) -> Self {
-        Self::new(error.to_string())
+        Self::new(without_values(&error.to_string()))
     }
 
     fn at(mut self, file: &Path) -> Self {
@@ -77,10 +86,22 @@ pub struct Conf {
     pub aliases: HashMap<String, Vec<Target>>,
     /// Aliases whose requests are refused where a translation would lose something.
     pub strict_aliases: HashSet<String>,
+    /// What aliases say of clients that leave, where they say it; it wins over what their providers say.
+    pub leave_aliases: HashMap<String, OnLeave>,
     /// Secrets that cannot be read now. A configuration with some is valid, but no gateway starts with it.
     pub missing: Vec<String>,
+    /// The master keys of the secrets in the store.
+    pub secrets: Secrets,
     pub prices: Prices,
     pub catalogue: Catalogue,
+    /// Who issues tokens, and the tables that say so.
+    pub issuers: Issuers,
+    pub jwt: BTreeMap<String, IssuerConf>,
+    pub orgs: Orgs,
+    pub quotas: Quotas,
+    pub guardrails: Guardrails,
+    pub stores: Stores,
+    pub shield: Shield,
     /// What the operator should know although it is no error.
     pub notes: Vec<String>,
 }
@@ -105,6 +126,28 @@ pub struct Server {
     /// How many bytes of reasoning are remembered for clients that cannot send it back, and for how long.
     pub reasoning_memory: u64,
     pub keep_reasoning: Duration,
+    /// Who may say on whose behalf it asks (`X-Forwarded-For`).
+    pub trusted_proxies: Vec<Network>,
+}
+
+/// Where things are kept that do not lie in the data folder.
+#[derive(Debug, Clone)]
+pub struct Stores {
+    /// The URL of the shared counters; without one they are in this process. It may hold a password.
+    pub counters: Option<Secret>,
+    /// How long a decision waits for them.
+    pub counters_deadline: Duration,
+    /// How long what a dead replica holds stays held.
+    pub counters_lease: Duration,
+    /// How many replicas there are, where they are not to be counted.
+    pub replicas: Option<u32>,
+}
+
+/// How much an address may ask before anything of it is looked at closely, each in a second; 0 is no bound.
+#[derive(Debug, Clone, Copy)]
+pub struct Shield {
+    pub requests: u32,
+    pub bad_credentials: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -124,6 +167,7 @@ pub struct ProviderConf {
     pub dialects: Vec<Dialect>,
     pub models: Vec<String>,
     pub stream_usage: StreamUsage,
+    pub when_client_leaves: LeaveRules,
     pub completions: bool,
     pub quirks: Quirks,
     pub http: HttpVersion,
@@ -151,10 +195,25 @@ impl Conf {
         let (providers, mut off) = providers(built_in.providers, raw.providers)?;
         let strict_aliases =
             raw.models.iter().filter(|(_, m)| m.strict).map(|(name, _)| name.clone()).collect();
+        let leave_aliases =
+            raw.models.iter().filter_map(|(name, m)| Some((name.clone(), m.when_client_leaves?))).collect();
         let aliases = aliases(raw.models, &providers, &mut off, &mut notes)?;
         let server = raw.server.resolve()?;
-        let (keys, missing) = keys(raw.keys)?;
+        let (keys, mut missing) = keys(raw.keys)?;
+        let auth = raw.auth.resolve(&mut missing)?;
+        notes.extend(auth.issuers.notes());
+        let quotas = quotas(raw.limits, raw.budgets)?;
+        let guardrails =
+            Guardrails::new(&raw.guardrails).map_err(|e| ConfError::new(format!("guardrails: {e}")))?;
+        let secrets = raw.secrets.resolve()?;
         Ok(Self {
+            issuers: auth.issuers,
+            jwt: auth.tables,
+            orgs: raw.orgs,
+            quotas,
+            guardrails,
+            stores: raw.stores.resolve()?,
+            shield: raw.shield.resolve(),
             keys,
             missing,
             auth: server.1,
@@ -163,6 +222,8 @@ impl Conf {
             off,
             aliases,
             strict_aliases,
+            secrets,
+            leave_aliases,
             prices,
             catalogue,
             notes,
@@ -267,6 +328,23 @@ fn aliases(
     Ok(aliases)
 }
 
+/// An error of the parser shows the line that it is about. The value in it may be a secret.
+fn without_values(error: &str) -> String {
+    let line = |line: &str| match line.split_once(" | ") {
+        Some((number, source)) if number.trim_start().parse::<usize>().is_ok() => {
+            match source.split_once('=') {
+                Some((key, _)) => format!("{number} | {key}= …\n"),
+                None if source.contains(['"', '\'']) && !source.trim_start().starts_with('[') => {
+                    format!("{number} | …\n")
+                }
+                None => format!("{line}\n"),
+            }
+        }
+        _ => format!("{line}\n"),
+    };
+    error.lines().map(line).collect()
+}
+
 type Keys = Vec<(Digest, Arc<Caller>)>;
 
 /// The static keys, and what of them cannot be read.
@@ -289,14 +367,23 @@ fn keys(raw: Vec<RawKey>) -> Result<(Keys, Vec<String>), ConfError> {
         let caller = Caller {
             org: Arc::from(key.org.as_deref().unwrap_or(DEFAULT_ORG)),
             user: key.user.map(Arc::from),
-            key: Some(Arc::from(name.as_str())),
-            models: key.models,
+            via: Via::Key(Arc::from(name.as_str())),
+            role: key.role,
+            grant: Grant {
+                models: key.models,
+                providers: key.providers,
+                operations: key.operations,
+                networks: key.networks,
+                bridges: key.bridges,
+                expires: key.expires,
+            },
             strict: key.strict,
         };
         let digest = digest(&secret);
-        if let Some((_, other)) = keys.iter().find(|(d, c)| *d == digest || c.key.as_deref() == Some(&*name))
+        if let Some((_, other)) =
+            keys.iter().find(|(d, c)| *d == digest || c.key().is_some_and(|key| **key == *name))
         {
-            let other = other.key.as_deref().unwrap_or_default();
+            let other = other.key().map_or("", |key| &**key);
             return Err(ConfError::new(format!(
                 "keys: {name:?} and {other:?} have the same name or the same key"
             )));
@@ -304,6 +391,20 @@ fn keys(raw: Vec<RawKey>) -> Result<(Keys, Vec<String>), ConfError> {
         keys.push((digest, Arc::new(caller)));
     }
     Ok((keys, missing))
+}
+
+/// Limits and budgets; an error says which table is wrong.
+fn quotas(limits: Vec<LimitConf>, budgets: Vec<BudgetConf>) -> Result<Quotas, ConfError> {
+    let wrong =
+        |kind: &str, index: usize, why: String| ConfError::new(format!("{kind} number {}: {why}", index + 1));
+    let (mut all_limits, mut all_budgets) = (Vec::new(), Vec::new());
+    for (index, limit) in limits.into_iter().enumerate() {
+        all_limits.extend(limit.resolve().map_err(|why| wrong("limits", index, why))?);
+    }
+    for (index, budget) in budgets.into_iter().enumerate() {
+        all_budgets.push(budget.resolve().map_err(|why| wrong("budgets", index, why))?);
+    }
+    Quotas::new(all_limits, all_budgets).map_err(|why| ConfError::new(format!("limits and budgets: {why}")))
 }
 
 #[cfg(test)]

@@ -1,26 +1,34 @@
 //! The gateway: what all exchanges share, and how it becomes services of a Pingora server.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::ToSocketAddrs as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rust_decimal::Decimal;
 use tollgate_filters::Chain;
 use tollgate_filters::authenticate::Keys;
 use tollgate_filters::catalogue::Catalogue;
 use tollgate_filters::exchange::Caller;
+use tollgate_filters::ports::Counters;
 use tollgate_filters::price::Prices;
+use tollgate_filters::quota::{Books, Quotas};
+use tollgate_filters::usage::Reported;
 
-use crate::conf::{AuthMode, Conf, DEMO, Server, all_loopback};
+use crate::conf::{AuthMode, Conf, DEMO, OnLeave, Secret, Server, Stores, all_loopback};
 use crate::demo;
+use crate::jwks::{self, Jwks};
 use crate::links::Links;
 use crate::provider::Provider;
+use crate::proxy::Shield;
 use crate::store::{
-    KeyDirectory, KeyStore, LedgerStats, MemoryLimits, ReasoningMemory, ResponsesStats, SqliteLedger,
-    SqliteResponses, StoreError,
+    KeyDirectory, KeyStore, LedgerStats, MasterKeys, MemoryCounters, MemoryLimits, ReasoningMemory,
+    RedisConf, RedisCounters, RedisStats, Replica, ResponsesStats, SecretStore, SecretsDirectory,
+    SqliteLedger, SqliteResponses, StoreError, for_each_entry,
 };
-use crate::telemetry::{Metrics, Record, Recorder};
+use crate::telemetry::{BudgetWatch, Metrics, Record, Recorder};
 
 /// What keeps a gateway from starting, in words for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -47,10 +55,20 @@ pub struct Gateway {
     pub(crate) responses: SqliteResponses,
     /// Aliases whose requests are refused where a translation would lose something.
     pub(crate) strict_aliases: HashSet<String>,
+    /// Issuers of tokens, where there are any.
+    pub(crate) jwks: Option<Jwks>,
+    pub(crate) counters: Arc<dyn Counters>,
+    pub(crate) budgets: BudgetWatch,
+    pub(crate) shield: Shield,
+    /// What aliases say of clients that leave.
+    pub(crate) leave_aliases: HashMap<String, OnLeave>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) links: Links,
+    /// The counters, where they are shared.
+    redis: Option<Arc<RedisCounters>>,
     recorder: Recorder,
     ledger: Arc<SqliteLedger>,
+    _replica: Replica,
     draining: AtomicBool,
     /// Held while the stores are being closed: who comes second waits for the first.
     closing: Mutex<()>,
@@ -72,10 +90,11 @@ impl Gateway {
         if let Some(demo) = conf.providers.iter_mut().find(|p| p.name == DEMO && p.base_url.is_empty()) {
             demo.base_url = start_demo()?;
         }
+        let secrets = follow_secrets(&conf)?;
         let providers = conf
             .providers
             .iter()
-            .map(Provider::new)
+            .map(|provider| Provider::new(provider, &secrets))
             .collect::<Result<Vec<_>, _>>()
             .map_err(StartError::Conf)?;
         let routes = conf.routes();
@@ -84,6 +103,8 @@ impl Gateway {
         let keys = match conf.auth {
             AuthMode::None => Keys::Open(anyone),
             AuthMode::Keys => Keys::Required(directory),
+            // Who wrote down an issuer means that tokens are asked for.
+            AuthMode::Auto if !conf.issuers.is_empty() => Keys::Required(directory),
             AuthMode::Auto if all_loopback(&conf.server.listen) => Keys::WhenPresent(anyone, directory),
             AuthMode::Auto if tollgate_filters::ports::Directory::has_keys(&*directory) => {
                 Keys::Required(directory)
@@ -107,6 +128,15 @@ impl Gateway {
             &providers,
         )?);
         let ledger = Arc::new(SqliteLedger::open(&conf.server.data)?);
+        let issuers = (!conf.issuers.is_empty()).then(|| Arc::new(conf.issuers));
+        let jwks = issuers.map(Jwks::start).transpose().map_err(StartError::Conf)?;
+        let replica = Replica::open(&conf.server.data)?;
+        let redis = connect_counters(&conf.stores, &replica)?;
+        let counters: Arc<dyn Counters> = match &redis {
+            Some(redis) => redis.clone(),
+            None => counters_here()?,
+        };
+        restore(&conf.quotas, &conf.server.data, &replica, &*counters)?;
         let responses = SqliteResponses::open(&conf.server.data, conf.server.keep_responses)?;
         let reasonings = ReasoningMemory::new(MemoryLimits {
             bytes: usize::try_from(conf.server.reasoning_memory).unwrap_or(usize::MAX),
@@ -115,13 +145,20 @@ impl Gateway {
         let recorder = Recorder::start(metrics.clone(), ledger.clone(), conf.server.access_log)
             .map_err(|source| StartError::Io { what: "the recorder's thread", source })?;
         Ok(Arc::new(Self {
-            chain: Chain { keys, routes },
+            chain: Chain { keys, orgs: conf.orgs, routes, quotas: conf.quotas, guardrails: conf.guardrails },
+            jwks,
+            redis,
+            counters,
+            _replica: replica,
+            budgets: BudgetWatch::new(metrics.clone()),
+            shield: Shield::new(conf.shield),
             providers,
             prices: conf.prices,
             catalogue: conf.catalogue,
             reasonings,
             responses,
             strict_aliases: conf.strict_aliases,
+            leave_aliases: conf.leave_aliases,
             server: conf.server,
             metrics,
             links: Links::default(),
@@ -138,6 +175,20 @@ impl Gateway {
         self.open
     }
 
+    /// What `reported` cost an organisation with a provider: by its own prices, where it has some.
+    pub(crate) fn cost<'a>(
+        &self,
+        org: &str,
+        provider: usize,
+        models: impl IntoIterator<Item = &'a str> + Clone,
+        reported: &Reported,
+    ) -> Option<Decimal> {
+        let provider = self.providers.get(provider)?;
+        let own = self.chain.orgs.get(org).map(|org| &org.prices).filter(|prices| !prices.is_empty());
+        let own = own.and_then(|prices| prices.cost(&provider.name, models.clone(), reported));
+        own.or_else(|| self.prices.cost(&provider.name, models, reported))
+    }
+
     pub(crate) fn record(&self, record: Record) {
         self.recorder.record(record);
     }
@@ -148,6 +199,16 @@ impl Gateway {
 
     pub(crate) fn responses_stats(&self) -> ResponsesStats {
         self.responses.stats()
+    }
+
+    /// How the shared counters are doing, where there are any.
+    pub(crate) fn redis_stats(&self) -> Option<RedisStats> {
+        self.redis.as_ref().map(|redis| redis.stats())
+    }
+
+    /// How issuers that publish their keys are doing.
+    pub(crate) fn issuers(&self) -> Vec<jwks::Stats> {
+        self.jwks.as_ref().map(Jwks::stats).unwrap_or_default()
     }
 
     /// Exchanges under way.
@@ -170,8 +231,59 @@ impl Gateway {
         let _closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
         self.recorder.close();
         self.ledger.close();
+        if let Some(redis) = &self.redis {
+            redis.close();
+        }
         self.responses.close();
     }
+}
+
+/// Brings limits and budgets up to what the ledger says was used.
+fn restore(
+    quotas: &Quotas,
+    data: &Path,
+    replica: &Replica,
+    counters: &dyn Counters,
+) -> Result<(), StartError> {
+    let io = |source| StartError::Io { what: "reading the ledger for limits and budgets", source };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let mut books = Books::new(quotas, u64::try_from(now).unwrap_or(u64::MAX));
+    let Some(since) = books.since().filter(|_| replica.keeps_the_books) else { return Ok(()) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
+    runtime.block_on(for_each_entry(data, since, |entry| books.add(entry)))?;
+    counters.restore(books.close());
+    Ok(())
+}
+
+/// The shared counters, if the configuration names some.
+fn connect_counters(stores: &Stores, replica: &Replica) -> Result<Option<Arc<RedisCounters>>, StartError> {
+    let Some(url) = &stores.counters else { return Ok(None) };
+    let wrong = |why: &dyn std::fmt::Display| StartError::Conf(format!("stores.counters: {why}"));
+    let url = url.resolve().map_err(|why| wrong(&why))?;
+    let conf = RedisConf {
+        deadline: stores.counters_deadline,
+        lease_ttl: stores.counters_lease,
+        replicas: stores.replicas.map(u64::from),
+        ..RedisConf::new(replica.id.clone())
+    };
+    RedisCounters::connect(&url, conf).map(Some).map_err(|why| wrong(&why))
+}
+
+/// Counters in this process. The idle ones are forgotten now and then, on a thread of its own.
+fn counters_here() -> Result<Arc<MemoryCounters>, StartError> {
+    const PAUSE: Duration = Duration::from_secs(10);
+    let counters = Arc::<MemoryCounters>::default();
+    let theirs = Arc::downgrade(&counters);
+    let sweep = move || {
+        while let Some(counters) = theirs.upgrade() {
+            counters.sweep();
+            drop(counters);
+            std::thread::sleep(PAUSE);
+        }
+    };
+    let thread = std::thread::Builder::new().name("counters".to_owned()).spawn(sweep);
+    thread.map_err(|source| StartError::Io { what: "the thread that sweeps the counters", source })?;
+    Ok(counters)
 }
 
 /// Whether `base_url` leads to one of the addresses in `listen`: an SDK's `OPENAI_BASE_URL`, read by the
@@ -200,6 +312,37 @@ fn follow_keys(conf: &Conf) -> Result<Arc<KeyDirectory>, StartError> {
     let follower = directory.clone();
     std::thread::Builder::new()
         .name("keys".to_owned())
+        .spawn(move || runtime.block_on(follower.follow(store)))
+        .map_err(io)?;
+    Ok(directory)
+}
+
+/// Reads the secrets if a provider's key is one, and keeps up with them on a thread of its own.
+fn follow_secrets(conf: &Conf) -> Result<Arc<SecretsDirectory>, StartError> {
+    let stored = |secret: &Option<Secret>| match secret {
+        Some(Secret::Store(name)) => Some(name.clone()),
+        _ => None,
+    };
+    let named: Vec<_> = conf.providers.iter().filter_map(|p| Some((&p.name, stored(&p.api_key)?))).collect();
+    if named.is_empty() {
+        return Ok(Arc::default());
+    }
+    let (current, previous) = conf.secrets.read().map_err(StartError::Conf)?;
+    let keys = MasterKeys::parse(current.as_deref(), &previous)?;
+    let io = |source| StartError::Io { what: "the thread that follows the secrets", source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(io)?;
+    let (directory, store) = runtime.block_on(async {
+        let mut store = SecretStore::open(&conf.server.data, keys).await?;
+        Ok::<_, StoreError>((Arc::new(SecretsDirectory::open(&mut store).await?), store))
+    })?;
+    for (provider, name) in named {
+        if let Err(why) = directory.get(&name) {
+            tracing::warn!(provider, %why, "a provider has no key, and is not asked until there is one");
+        }
+    }
+    let follower = directory.clone();
+    std::thread::Builder::new()
+        .name("secrets".to_owned())
         .spawn(move || runtime.block_on(follower.follow(store)))
         .map_err(io)?;
     Ok(directory)

@@ -24,6 +24,7 @@ pub mod demo;
 pub mod dialect;
 mod front;
 mod gateway;
+mod jwks;
 mod links;
 mod provider;
 mod proxy;

@@ -16,7 +16,8 @@ use tollgate_filters::chat::Quirks;
 use tollgate_filters::error::{Error, Kind};
 use tollgate_filters::exchange::{Dialect, Dialects, Operation};
 
-use crate::conf::{HttpVersion, ProviderConf, StreamUsage};
+use crate::conf::{HttpVersion, LeaveRules, OnLeave, ProviderConf, StreamUsage};
+use crate::store::SecretsDirectory;
 use address::Address;
 pub use credential::{KeyHeader, X_API_KEY, X_GOOG_API_KEY};
 
@@ -40,6 +41,7 @@ pub struct Provider {
     api_path: String,
     key: KeyHeader,
     stream_usage: StreamUsage,
+    when_client_leaves: LeaveRules,
     pub dialects: Dialects,
     /// Whether it has OpenAI's older completions.
     completions: bool,
@@ -53,7 +55,8 @@ const H2_STREAMS: usize = 100;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(55);
 
 impl Provider {
-    pub fn new(conf: &ProviderConf) -> Result<Self, String> {
+    /// `secrets` is where a key given as `store:NAME` comes from.
+    pub fn new(conf: &ProviderConf, secrets: &Arc<SecretsDirectory>) -> Result<Self, String> {
         let wrong = |what: &str| format!("providers.{}: base_url {:?} {what}", conf.name, conf.base_url);
         let uri: Uri = conf.base_url.parse().map_err(|_| wrong("is not a URL"))?;
         let tls = match uri.scheme_str() {
@@ -86,9 +89,10 @@ impl Provider {
             read_timeout: conf.read_timeout,
             root,
             api_path: conf.api_path.clone(),
-            key: KeyHeader::new(conf.auth, conf.api_key.clone())
+            key: KeyHeader::new(conf.auth, conf.api_key.clone(), secrets)
                 .map_err(|why| format!("providers.{}: {why}", conf.name))?,
             stream_usage: conf.stream_usage,
+            when_client_leaves: conf.when_client_leaves.clone(),
             dialects: conf.dialects.iter().copied().collect(),
             completions: conf.completions,
             quirks: conf.quirks,
@@ -187,6 +191,11 @@ impl Provider {
         has && self.dialects.contains(dialect)
     }
 
+    /// What becomes of a call for `model` whose client has left.
+    pub fn when_client_leaves(&self, model: Option<&str>, stream: bool) -> OnLeave {
+        self.when_client_leaves.of(model, stream)
+    }
+
     /// Whether its chat streams carry usage only when asked.
     pub fn must_be_asked_for_usage(&self) -> bool {
         self.stream_usage == StreamUsage::Ask
@@ -210,7 +219,7 @@ mod tests {
     fn provider(name: &str, base_url: &str) -> Provider {
         let conf =
             Conf::parse(&format!("[providers.{name}]\nbase_url = '{base_url}'\napi_key = 'sk-x'\n")).unwrap();
-        Provider::new(conf.providers.iter().find(|p| p.name == name).unwrap()).unwrap()
+        Provider::new(conf.providers.iter().find(|p| p.name == name).unwrap(), &Arc::default()).unwrap()
     }
 
     #[test]
@@ -256,7 +265,7 @@ mod tests {
     fn a_base_url_that_is_none_is_refused() {
         for url in ["ftp://a", "a", "https://", "https://user:pass@a"] {
             let conf = Conf::parse(&format!("[providers.x]\nbase_url = '{url}'\n")).unwrap();
-            assert!(Provider::new(conf.providers.last().unwrap()).is_err(), "{url}");
+            assert!(Provider::new(conf.providers.last().unwrap(), &Arc::default()).is_err(), "{url}");
         }
     }
 }

@@ -1,15 +1,17 @@
 //! Who is asking, decided from the request's headers alone.
 
 mod api_key;
+pub mod jwt;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use crate::exchange::Role;
 pub use api_key::{Digest, KEY_PREFIX, digest};
 
 use crate::error::{Error, Kind};
 use crate::exchange::Caller;
-use crate::ports::Directory;
+use crate::ports::{Directory, Ended};
 
 /// What a client sent to say who it is. Its `Debug` output shows nothing of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,6 +56,21 @@ impl Keys {
         };
         let credential = credential.ok_or_else(missing)?;
         directory.find(&digest(credential.expose())).ok_or_else(unknown)
+    }
+
+    /// Whether nobody is asked for anything.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+
+    /// Whose key a refused credential was, for the log.
+    pub fn was(&self, credential: &Credential) -> Option<(Arc<Caller>, Ended)> {
+        match self {
+            Self::Open(_) => None,
+            Self::WhenPresent(_, directory) | Self::Required(directory) => {
+                directory.was(&digest(credential.expose()))
+            }
+        }
     }
 }
 

@@ -147,3 +147,49 @@ fn it_agrees_with_serde_json_on_what_is_valid() {
         }
     }
 }
+
+#[test]
+fn limits_of_the_answer_are_found_in_every_dialect() {
+    use crate::exchange::Dialect::{Anthropic, Gemini, OpenaiChat, OpenaiResponses};
+    for (dialect, body, tokens, answers) in [
+        (Anthropic, r#"{"model":"m","max_tokens":7}"#, Some(7), None),
+        (
+            OpenaiChat,
+            r#"{"model":"m","max_tokens":7,"max_completion_tokens":9,"n":3,"best_of":4}"#,
+            Some(9),
+            Some(4),
+        ),
+        (OpenaiResponses, r#"{"model":"m","max_output_tokens":5}"#, Some(5), None),
+        (
+            Gemini,
+            r#"{"generationConfig":{"topK":1,"maxOutputTokens":11,"candidateCount":2}}"#,
+            Some(11),
+            Some(2),
+        ),
+        (OpenaiChat, r#"{"model":"m","max_tokens":"many","n":-1}"#, None, None),
+        (
+            OpenaiChat,
+            r#"{"model":"m","max_output_tokens":1,"generationConfig":{"maxOutputTokens":1}}"#,
+            None,
+            None,
+        ),
+        (Gemini, r#"{"generationConfig":null}"#, None, None),
+    ] {
+        let facts = scan(body);
+        assert_eq!((facts.max_output_tokens(dialect), facts.answers), (tokens, answers), "{body}");
+    }
+    assert_eq!(scan(r#"{"conversation":{"id":"c1"},"service_tier":"flex"}"#).conversation.unwrap(), "c1");
+    assert_eq!(scan(r#"{"conversation":"c2"}"#).conversation.unwrap(), "c2");
+}
+
+#[test]
+fn a_file_is_not_counted_as_text() {
+    let image = format!("data:image/png;base64,{}", "iVBORw0KGgo".repeat(50_000));
+    let body = format!(
+        r#"{{"model":"m","messages":[{{"url":"{image}"}},{{"text":"{}"}}]}}"#,
+        "some text ".repeat(1000)
+    );
+    let facts = scan(&body);
+    assert_eq!(facts.files, (1, image.len()));
+    assert_eq!(facts.input_tokens(body.len() as u64), (body.len() - image.len()).div_ceil(4) as u64 + 1600);
+}

@@ -32,6 +32,8 @@ impl Admin {
                 StatusCode::OK,
                 "text/plain; version=0.0.4",
                 self.gateway.metrics.render(
+                    self.gateway.redis_stats(),
+                    self.gateway.issuers(),
                     self.gateway.ledger_stats(),
                     self.gateway.responses_stats(),
                     self.gateway.reasonings.used(),
@@ -57,6 +59,19 @@ impl Admin {
                 "spilled": ledger.spilled,
                 "lost": ledger.lost,
             },
+            "counters": self.gateway.redis_stats().map(|redis| serde_json::json!({
+                "connected": redis.connected,
+                "replicas": redis.replicas,
+                "decisions_here": redis.decisions_here,
+                "queued": redis.queued,
+            })),
+            "issuers": self.gateway.issuers().into_iter().map(|issuer| serde_json::json!({
+                "issuer": &*issuer.issuer,
+                "failing": issuer.failing,
+                "last_success": issuer.last_success,
+                "fetches": issuer.fetches,
+                "keys": issuer.keys,
+            })).collect::<Vec<_>>(),
             "responses": {
                 "failing": responses.failing,
                 "queued": responses.queued,

@@ -4,7 +4,8 @@ use std::io::{self, Write as _};
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Subcommand;
-use tollgate_filters::exchange::DEFAULT_ORG;
+use tollgate_filters::authorize::{Grant, Network};
+use tollgate_filters::exchange::{DEFAULT_ORG, Operation, Role};
 
 use super::{Common, block_on, table};
 use crate::store::{KEY_POLL, KeyInfo, KeyStore, NewKey};
@@ -28,6 +29,21 @@ pub(super) enum Command {
         /// Patterns of the models it may use, such as openai/*; without any, all
         #[arg(long, value_delimiter = ',', num_args = 1..)]
         models: Vec<String>,
+        /// What kind of caller it is: `admin`, `member` or `read_only`
+        #[arg(long, default_value = "member", value_parser = named::<Role>)]
+        role: Role,
+        /// Patterns of the providers it may use; without any, all
+        #[arg(long, value_delimiter = ',', num_args = 1..)]
+        providers: Vec<String>,
+        /// The operations it may ask for, such as chat,embeddings; without any, all
+        #[arg(long, value_delimiter = ',', num_args = 1.., value_parser = named::<Operation>)]
+        operations: Vec<Operation>,
+        /// The networks it may be used from, such as 10.0.0.0/8; without any, all
+        #[arg(long, value_delimiter = ',', num_args = 1..)]
+        networks: Vec<Network>,
+        /// Patterns of the bridges it may use; without any, all
+        #[arg(long, value_delimiter = ',', num_args = 1..)]
+        bridges: Vec<String>,
         /// Refuse what a translation between dialects would lose something of
         #[arg(long)]
         strict: bool,
@@ -46,11 +62,24 @@ pub(super) fn run(common: &Common, command: Command) -> Result<(), String> {
     let data = common.conf()?.server.data;
     let mut out = io::stdout();
     match command {
-        Command::Create { name, org, user, expires, models, strict } => {
+        Command::Create {
+            name,
+            org,
+            user,
+            expires,
+            models,
+            role,
+            providers,
+            operations,
+            networks,
+            bridges,
+            strict,
+        } => {
             if name.trim().is_empty() || org.trim().is_empty() {
                 return Err("a key needs a name and an organisation that are not empty".to_owned());
             }
-            let new = NewKey { name, org, user, expires, models, strict };
+            let grant = Grant { models, providers, operations, networks, bridges, expires: None };
+            let new = NewKey { name, org, user, expires, role, grant, strict };
             let key = block_on(async { KeyStore::open(&data).await?.create(&new).await })?;
             // A running gateway has seen it when this command is over.
             std::thread::sleep(KEY_POLL * 2);
@@ -75,6 +104,11 @@ pub(super) fn run(common: &Common, command: Command) -> Result<(), String> {
     Ok(())
 }
 
+/// A value of a closed world by the name that it has in the configuration.
+fn named<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {
+    serde_json::from_value(name.into()).map_err(|e| e.to_string())
+}
+
 fn json_lines(keys: &[KeyInfo]) -> String {
     keys.iter().filter_map(|key| serde_json::to_string(key).ok()).map(|line| line + "\n").collect()
 }
@@ -90,11 +124,12 @@ fn listing(keys: &[KeyInfo]) -> String {
             key.state().to_owned(),
             key.org.clone(),
             key.user.clone().unwrap_or_else(|| "-".to_owned()),
-            if key.models.is_empty() { "all".to_owned() } else { key.models.join(",") },
+            key.role.as_str().to_owned(),
+            if key.grant.models.is_empty() { "all".to_owned() } else { key.grant.models.join(",") },
             time(key.created),
             key.expires.map_or_else(|| "never".to_owned(), time),
         ]
     };
     let rows: Vec<_> = keys.iter().map(row).collect();
-    table(&["NAME", "KEY", "STATE", "ORG", "USER", "MODELS", "CREATED", "EXPIRES"], &rows)
+    table(&["NAME", "KEY", "STATE", "ORG", "USER", "ROLE", "MODELS", "CREATED", "EXPIRES"], &rows)
 }

@@ -6,14 +6,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tollgate_filters::authorize::{Network, Orgs};
+use tollgate_filters::budget::BudgetConf;
 use tollgate_filters::catalogue::Catalogue;
 use tollgate_filters::chat::Quirks;
-use tollgate_filters::exchange::Dialect;
+use tollgate_filters::exchange::{Dialect, Operation, Role};
+use tollgate_filters::guardrail::GuardrailConf;
 use tollgate_filters::price::Prices;
+use tollgate_filters::rate_limit::LimitConf;
 
-use super::secret::Secret;
+use super::auth::RawAuth;
+use super::leave::{LeaveRules, OnLeave};
+use super::secret::{Secret, Secrets};
 use super::units::{Size, Time};
-use super::{ConfError, DEMO, ProviderConf, Server, Tls};
+use super::{ConfError, DEMO, ProviderConf, Server, Shield, Stores, Tls};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -22,8 +28,70 @@ pub(super) struct RawConf {
     pub(super) providers: BTreeMap<String, RawProvider>,
     pub(super) models: BTreeMap<String, RawModel>,
     pub(super) keys: Vec<RawKey>,
+    pub(super) auth: RawAuth,
+    pub(super) orgs: Orgs,
+    pub(super) limits: Vec<LimitConf>,
+    pub(super) budgets: Vec<BudgetConf>,
+    pub(super) guardrails: Vec<GuardrailConf>,
+    pub(super) stores: RawStores,
+    pub(super) shield: RawShield,
+    pub(super) secrets: RawSecrets,
     pub(super) prices: Prices,
     pub(super) model_info: Catalogue,
+}
+
+/// Where things are kept, by URL.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawStores {
+    counters: Option<String>,
+    counters_deadline: Option<Time>,
+    counters_lease: Option<Time>,
+    replicas: Option<u32>,
+}
+
+impl RawStores {
+    pub(super) fn resolve(self) -> Result<Stores, ConfError> {
+        let counters = self.counters.filter(|url| url != "memory").map(|url| Secret::parse(&url));
+        let time = |time: Option<Time>, default| time.map_or(Duration::from_millis(default), |t| t.0);
+        if self.replicas == Some(0) {
+            return Err(ConfError::new("stores.replicas must be at least 1"));
+        }
+        Ok(Stores {
+            counters,
+            counters_deadline: time(self.counters_deadline, 250),
+            counters_lease: time(self.counters_lease, 30_000),
+            replicas: self.replicas,
+        })
+    }
+}
+
+/// What an address may do before anybody looks at it closely.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawShield {
+    requests: Option<u32>,
+    bad_credentials: Option<u32>,
+}
+
+impl RawShield {
+    pub(super) fn resolve(&self) -> Shield {
+        Shield { requests: self.requests.unwrap_or(0), bad_credentials: self.bad_credentials.unwrap_or(20) }
+    }
+}
+
+/// Where the master keys of the store's secrets are.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawSecrets {
+    master_key: Option<String>,
+    previous_master_keys: Vec<String>,
+}
+
+impl RawSecrets {
+    pub(super) fn resolve(self) -> Result<Secrets, ConfError> {
+        Secrets::new(self.master_key.as_deref(), &self.previous_master_keys).map_err(ConfError::new)
+    }
 }
 
 /// Who is asked for a key.
@@ -57,6 +125,7 @@ pub(super) struct RawServer {
     keep_responses: Option<Time>,
     reasoning_memory: Option<Size>,
     keep_reasoning: Option<Time>,
+    trusted_proxies: Vec<Network>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -104,6 +173,7 @@ impl RawServer {
             keep_responses: time(self.keep_responses, 30 * 24 * 3600),
             reasoning_memory: self.reasoning_memory.map_or(64 << 20, |s| s.0),
             keep_reasoning: time(self.keep_reasoning, 24 * 3600),
+            trusted_proxies: self.trusted_proxies,
         };
         Ok((server, self.auth))
     }
@@ -159,6 +229,7 @@ pub(super) struct RawProvider {
     dialects: Option<Vec<Dialect>>,
     models: Option<Vec<String>>,
     stream_usage: Option<StreamUsage>,
+    when_client_leaves: Option<LeaveRules>,
     completions: Option<bool>,
     quirks: Option<Quirks>,
     http: Option<HttpVersion>,
@@ -179,6 +250,7 @@ impl RawProvider {
             dialects: own.dialects.or(self.dialects),
             models: own.models.or(self.models),
             stream_usage: own.stream_usage.or(self.stream_usage),
+            when_client_leaves: own.when_client_leaves.or(self.when_client_leaves),
             completions: own.completions.or(self.completions),
             quirks: own.quirks.or(self.quirks),
             http: own.http.or(self.http),
@@ -217,7 +289,10 @@ impl RawProvider {
         });
         if !matches!(auth, KeyStyle::None | KeyStyle::Passthrough) {
             let Some(secret) = &api_key else { return Err(wrong("api_key is missing")) };
-            if let Err(why) = secret.resolve() {
+            // The store is opened later, and may get what is missing while the gateway runs.
+            if !matches!(secret, Secret::Store(_))
+                && let Err(why) = secret.resolve()
+            {
                 return Ok(Err(why));
             }
         }
@@ -231,6 +306,7 @@ impl RawProvider {
             dialects,
             models: self.models.unwrap_or_default(),
             stream_usage: self.stream_usage.unwrap_or_default(),
+            when_client_leaves: self.when_client_leaves.unwrap_or_default(),
             completions: self.completions.unwrap_or(true),
             quirks: self.quirks.unwrap_or_default(),
             http: self.http.unwrap_or_default(),
@@ -264,6 +340,8 @@ pub(super) struct RawModel {
     pub(super) targets: Vec<RawTarget>,
     #[serde(default)]
     pub(super) strict: bool,
+    #[serde(default)]
+    pub(super) when_client_leaves: Option<OnLeave>,
 }
 
 /// In which order an alias's targets are tried.
@@ -292,7 +370,19 @@ pub(super) struct RawKey {
     #[serde(default)]
     pub(super) user: Option<String>,
     #[serde(default)]
+    pub(super) role: Role,
+    #[serde(default)]
     pub(super) models: Vec<String>,
+    #[serde(default)]
+    pub(super) providers: Vec<String>,
+    #[serde(default)]
+    pub(super) operations: Vec<Operation>,
+    #[serde(default)]
+    pub(super) networks: Vec<Network>,
+    #[serde(default)]
+    pub(super) bridges: Vec<String>,
+    #[serde(default, with = "tollgate_filters::authorize::time")]
+    pub(super) expires: Option<u64>,
     #[serde(default)]
     pub(super) strict: bool,
 }

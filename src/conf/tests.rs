@@ -14,6 +14,43 @@ fn the_embedded_defaults_are_valid() {
 }
 
 #[test]
+fn an_error_shows_the_line_and_not_the_secret_in_it() {
+    let planted = "sk-planted-4f9c2e71b8";
+    for text in [
+        format!("[providers.openai]\napi_kye = \"{planted}\"\n"),
+        format!("[providers.openai]\napi_key = \"{planted}\n"),
+        format!("[secrets]\nmaster_key = \"{planted}\"\n"),
+        format!("[secrets]\nprevious_master_keys = [\n  \"{planted}\",\n  5,\n]\n"),
+        format!("[secrets]\nprevious_master_keys = [\n  \"{planted}\" 5,\n]\n"),
+    ] {
+        let error = Conf::parse(&text).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains(planted), "{error}");
+    }
+    let error = Conf::parse(&format!("[providers.openai]\napi_kye = \"{planted}\"\n")).unwrap_err();
+    assert!(error.to_string().contains("2 | api_kye = …"), "{error}");
+}
+
+#[test]
+fn a_master_key_stands_outside_the_configuration() {
+    let secrets = |text: &str| Conf::parse(text).map(|conf| conf.secrets);
+    assert_eq!(secrets("[secrets]\nmaster_key = \"env:TOLLGATE_MASTER_KEY\"").unwrap(), secrets("").unwrap());
+    for literal in ["abc", "store:abc"] {
+        let error = secrets(&format!("[secrets]\nmaster_key = {literal:?}")).unwrap_err().to_string();
+        assert!(error.contains("secrets.master_key") && error.contains("file:/path"), "{error}");
+    }
+    let missing = secrets("[secrets]\nmaster_key = \"file:/nowhere\"").unwrap().read().unwrap_err();
+    assert!(missing.starts_with("secrets.master_key cannot be read: /nowhere"), "{missing}");
+}
+
+#[test]
+fn a_provider_with_a_key_from_the_store_is_on() {
+    let conf = Conf::parse("[providers.openai]\napi_key = \"store:openai\"").unwrap();
+    let openai = conf.providers.iter().find(|p| p.name == "openai").unwrap();
+    assert_eq!(openai.api_key, Some(Secret::Store("openai".to_owned())));
+    assert!(Secret::parse("store:openai").resolve().unwrap_err().contains("api_key only"));
+}
+
+#[test]
 fn an_unknown_key_is_named_with_its_line() {
     let message = wrong("[server]\nlisten = ['127.0.0.1:1']\nlisten_adress = 'x'\n");
     assert!(

@@ -46,11 +46,12 @@ pub fn classify<'a>(method: &Method, path: &'a str, sdk: Sdk) -> Option<Asked<'a
         (models, false) if models == "models" || models.starts_with("models/") => {
             (family(anthropic), Operation::Models)
         }
-        _ if anthropic || rest.starts_with("messages/") => (Dialect::Anthropic, Operation::Other),
         ("responses", true) => (Dialect::OpenaiResponses, Operation::Responses),
         ("responses/input_tokens", true) => (Dialect::OpenaiResponses, Operation::CountTokens),
         ("completions", true) => (Dialect::OpenaiChat, Operation::Completions),
         ("embeddings", true) => (Dialect::OpenaiChat, Operation::Embeddings),
+        // Only where the path leaves it open does a header say whose it is.
+        _ if anthropic || rest.starts_with("messages/") => (Dialect::Anthropic, Operation::Other),
         _ if rest.starts_with("responses/") => (Dialect::OpenaiResponses, Operation::Other),
         _ => (Dialect::OpenaiChat, Operation::Other),
     };
@@ -66,7 +67,7 @@ fn after_version(path: &str) -> Option<(&str, &str)> {
     let mut rest = path.strip_prefix('/')?;
     loop {
         let (segment, tail) = rest.split_once('/').unwrap_or((rest, ""));
-        if matches!(segment, "v1" | "v1beta" | "v1alpha" | "v1beta1" | "v2") {
+        if matches!(segment, "v1" | "v1beta" | "v1alpha" | "v1beta1" | "v2" | "v3" | "v4") {
             return Some((segment, tail));
         }
         if tail.is_empty() {
@@ -130,9 +131,30 @@ pub fn is_plain(path: &str) -> bool {
         let code = path.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
         code.is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_' | b'~'))
     };
-    let dots = path.split('/').any(|segment| segment == "." || segment == "..");
+    // An escaped slash may be part of a name, but not a step that somebody who unescapes it would take.
+    let dots = percent_decode(path).split(['/', '\\']).any(|segment| segment == "." || segment == "..");
     let tricks = path.contains("//") || dots || path.match_indices('%').any(needless);
     !tricks
+}
+
+/// Whether a path that asks for nothing in particular here is something in particular to a server that reads paths more
+/// loosely: without regard to case, with escapes undone, without parameters, dots or blanks at the end of a segment.
+pub fn is_disguise(method: &Method, path: &str, sdk: Sdk) -> bool {
+    let plain = percent_decode(path).replace('\\', "/").to_ascii_lowercase();
+    let bare = |segment: &str| {
+        let segment = segment.split(';').next().unwrap_or_default();
+        segment.trim_end_matches(|c: char| c == '.' || c.is_whitespace() || c.is_control()).to_owned()
+    };
+    let mut loose = plain.split('/').map(bare).collect::<Vec<_>>().join("/");
+    for method in
+        ["generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"]
+    {
+        if let Some(model) = loose.strip_suffix(&format!(":{}", method.to_ascii_lowercase())) {
+            loose = format!("{}:{method}", model.replace("/tunedmodels/", "/tunedModels/"));
+        }
+    }
+    let asked = |path: &str| classify(method, path, sdk).map_or(Operation::Other, |asked| asked.operation);
+    asked(path) == Operation::Other && asked(&loose) != Operation::Other
 }
 
 /// A path segment with its percent-escapes undone, as far as they are text.
@@ -209,8 +231,39 @@ mod tests {
         for path in ["/v1/chat/completions", "/v1beta/models/a%2Fb:generateContent", "/v1/files/a-b_c~d"] {
             assert!(is_plain(path), "{path}");
         }
-        for path in ["//v1/x", "/v1//x", "/v1/../x", "/v1/./x", "/v1/%2e%2E/x", "/v1/%63hat", "/v1/x/.."] {
+        for path in [
+            "//v1/x",
+            "/v1//x",
+            "/v1/../x",
+            "/v1/./x",
+            "/v1/%2e%2E/x",
+            "/v1/%63hat",
+            "/v1/x/..",
+            "/v1/x%2f..%2fy",
+        ] {
             assert!(!is_plain(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_looser_servers_take_for_another_is_a_disguise() {
+        for path in [
+            "/v1/Chat/completions",
+            "/V1/chat/completions",
+            "/v1/chat%2Fcompletions",
+            "/v1/chat/completions;a=b",
+            "/v1/chat/completions.",
+            "/v1/chat/completions%20",
+            "/v1/chat\\completions",
+            "/v1beta/models/m:GenerateContent",
+            "/v1beta/Models/m:generateContent",
+        ] {
+            assert!(is_disguise(&Method::POST, path, Sdk::Unknown), "{path}");
+        }
+        for path in
+            ["/v1/chat/completions", "/v1/files/A.b", "/v1beta/models/A%2FB:generateContent", "/v1/Images/x"]
+        {
+            assert!(!is_disguise(&Method::POST, path, Sdk::Unknown), "{path}");
         }
     }
 

@@ -126,6 +126,11 @@ impl Tap {
         }
     }
 
+    /// About how many tokens have been generated so far.
+    pub fn output_tokens(&self) -> u64 {
+        self.json.text_bytes().div_ceil(BYTES_PER_TOKEN)
+    }
+
     pub fn model(&self) -> Option<&str> {
         self.json.model()
     }

@@ -9,8 +9,10 @@ use http::{HeaderName, HeaderValue};
 use tollgate_filters::authenticate::Credential;
 use tollgate_filters::error::{Error, Kind};
 use tollgate_filters::exchange::Dialect;
+use tracing::{info, warn};
 
 use crate::conf::{KeyStyle, Secret};
+use crate::store::SecretsDirectory;
 
 pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
@@ -27,21 +29,42 @@ pub enum KeyHeader {
     File {
         style: KeyStyle,
         secret: Secret,
-        current: ArcSwap<(HeaderValue, Instant)>,
+        current: ArcSwap<Mounted>,
+    },
+    /// From the store, as it is there now.
+    Stored {
+        style: KeyStyle,
+        name: String,
+        secrets: Arc<SecretsDirectory>,
     },
 }
 
+/// What a mounted file held.
+#[derive(Debug)]
+pub struct Mounted {
+    value: HeaderValue,
+    read: Instant,
+    /// It could not be read the last time: this is what it held before.
+    failing: bool,
+}
+
 impl KeyHeader {
-    pub(super) fn new(style: KeyStyle, secret: Option<Secret>) -> Result<Self, String> {
+    pub(super) fn new(
+        style: KeyStyle,
+        secret: Option<Secret>,
+        secrets: &Arc<SecretsDirectory>,
+    ) -> Result<Self, String> {
         match (style, secret) {
             (KeyStyle::None, _) => Ok(Self::None),
             (KeyStyle::Passthrough, _) => Ok(Self::Passthrough),
             (_, None) => Err("api_key is missing".to_owned()),
+            (style, Some(Secret::Store(name))) => Ok(Self::Stored { style, name, secrets: secrets.clone() }),
             (style, Some(secret)) => {
                 let value = value(style, &secret.resolve()?)?;
                 Ok(match secret {
                     Secret::File(_) => {
-                        Self::File { style, secret, current: ArcSwap::from_pointee((value, Instant::now())) }
+                        let held = Mounted { value, read: Instant::now(), failing: false };
+                        Self::File { style, secret, current: ArcSwap::from_pointee(held) }
                     }
                     _ => Self::Fixed(name(style), value),
                 })
@@ -63,15 +86,16 @@ impl KeyHeader {
             Self::None => Ok(None),
             Self::Fixed(name, value) => Ok(Some((name.clone(), value.clone()))),
             Self::File { style, secret, current } => {
-                let (held, read) = &**current.load();
-                if read.elapsed() < REREAD {
-                    return Ok(Some((name(*style), held.clone())));
-                }
-                // A file that is being replaced may be missing for a moment: the old key still counts.
-                let fresh =
-                    secret.resolve().and_then(|key| value(*style, &key)).unwrap_or_else(|_| held.clone());
-                current.store(Arc::new((fresh.clone(), Instant::now())));
-                Ok(Some((name(*style), fresh)))
+                Ok(Some((name(*style), mounted(provider, *style, secret, current))))
+            }
+            Self::Stored { style, name: stored, secrets } => {
+                // The log says why when it begins, not for every request.
+                let key = secrets.get(stored).map_err(|why| why.to_string());
+                let value = key.and_then(|key| value(*style, key.expose())).map_err(|_| {
+                    let message = format!("The gateway's key for `{provider}` cannot be had. Its operator finds the reason in the log.");
+                    Error::new(Kind::Unavailable, message).code("provider_key_unavailable")
+                })?;
+                Ok(Some((name(*style), value)))
             }
             Self::Passthrough => {
                 let key = client.ok_or_else(|| {
@@ -94,6 +118,32 @@ impl KeyHeader {
     }
 }
 
+/// The key in a mounted file, as it was within the last second. A file that is being replaced may be missing for a
+/// moment: the old key still counts.
+fn mounted(provider: &str, style: KeyStyle, secret: &Secret, current: &ArcSwap<Mounted>) -> HeaderValue {
+    let held = current.load();
+    if held.read.elapsed() < REREAD {
+        return held.value.clone();
+    }
+    // The time first: what changes while the file is read is a second old at most, not more.
+    let read = Instant::now();
+    let (fresh, failing) = match secret.resolve().and_then(|key| value(style, &key)) {
+        Ok(fresh) => (fresh, false),
+        Err(why) => {
+            if !held.failing {
+                warn!(provider, %why, "a provider's key cannot be read again; the one read before stays");
+            }
+            (held.value.clone(), true)
+        }
+    };
+    if held.failing && !failing {
+        info!(provider, "a provider's key can be read again");
+    }
+    // Only in the place of what was there before: who has read the file longer ago must not undo what another found.
+    current.compare_and_swap(&held, Arc::new(Mounted { value: fresh.clone(), read, failing }));
+    fresh
+}
+
 /// What carries the credential in each style.
 fn name(style: KeyStyle) -> HeaderName {
     match style {
@@ -110,3 +160,6 @@ fn value(style: KeyStyle, key: &str) -> Result<HeaderValue, String> {
     value.set_sensitive(true);
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,6 @@ use tokio::time::timeout;
 use tollgate_filters::error::{Error, Kind};
 
 use super::ctx::{Body, Ctx};
-use super::replay;
 use crate::gateway::Gateway;
 
 /// What Pingora keeps of a body to send it again.
@@ -24,7 +23,7 @@ const MIN_RATE: u64 = 1024;
 /// Pingora calls the request body filter, where the body for each target is put in, only if its
 /// retry buffer holds something. So the buffer is switched on when what is left fits into it: the tail of
 /// the body then makes Pingora send on every attempt. A longer body without a length has no such
-/// moment; its session is wrapped so that it looks as if it had (see [`replay`]).
+/// moment; its session will be wrapped so that it looks as if it had (see [`super::client`]).
 pub(super) async fn read(session: &mut Session, limit: usize, stall: Duration) -> Result<Bytes, Error> {
     let length = check_declared_length(session, limit as u64)?;
     if session.get_header(EXPECT).is_some() {
@@ -49,9 +48,6 @@ pub(super) async fn read(session: &mut Session, limit: usize, stall: Duration) -
             return Err(too_large(limit as u64));
         }
         body.push(chunk, length);
-    }
-    if length.is_none() && body.len() > RETRY_BUFFER {
-        replay::wrap(session);
     }
     Ok(body.into_bytes())
 }

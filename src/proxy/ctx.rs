@@ -12,12 +12,15 @@ use tollgate_filters::error::Error as Refusal;
 use tollgate_filters::exchange::{Caller, Dialect, Operation};
 use tollgate_filters::facts::Facts;
 use tollgate_filters::route::{Plan, Target};
-use tollgate_filters::usage::Row;
+use tollgate_filters::usage::{ClientLeft, Row};
 use uuid::Uuid;
 
+use super::client::Wrap;
 use super::log;
+use super::quota::Holding;
 use super::state::{Copy, State};
 use super::translate::{Neutral, Prepared, Translation};
+use crate::dialect::ending::Ending;
 use crate::dialect::tap::Tap;
 use crate::gateway::Gateway;
 
@@ -26,6 +29,8 @@ pub struct Ctx {
     pub(super) gateway: Arc<Gateway>,
     /// The exchange is booked.
     pub(super) settled: bool,
+    pub(super) uuid: Uuid,
+    /// The same, as text.
     pub(super) id: String,
     pub(super) started: Instant,
     /// Milliseconds since 1970.
@@ -41,11 +46,18 @@ pub struct Ctx {
     pub(super) key: Option<Credential>,
     /// The client's own provider key, for providers that are asked with it.
     pub(super) provider_key: Option<Credential>,
+    /// The bridge and the thread that the request names.
+    pub(super) bridge: Option<Arc<str>>,
+    pub(super) thread: Option<Arc<str>>,
+    /// What the exchange holds of limits and budgets.
+    pub(super) holding: Holding,
     pub(super) model_asked: Option<Arc<str>>,
     pub(super) facts: Option<Facts>,
     pub(super) body: Body,
     /// The request as a translation reads it, from when one is needed.
     pub(super) neutral: Option<Arc<Neutral>>,
+    /// A guardrail has something to do in the conversation, so that it has to be read whatever its target speaks.
+    pub(super) guarded: bool,
     /// What is kept of the conversation for a Responses client.
     pub(super) state: Option<Box<State>>,
     /// The client would rather have an error than a translation that loses something.
@@ -57,10 +69,15 @@ pub struct Ctx {
     pub(super) target: usize,
     /// A pooled connection turned out dead and the target is tried once more on a new one.
     pub(super) reconnected: bool,
+    /// The client's session is wrapped; it stays so once the client has gone and the exchange goes on.
+    pub(super) wrap: Option<Wrap>,
+    pub(super) client_left: Option<ClientLeft>,
     pub(super) attempt: Option<Attempt>,
     /// The attempts that are over.
     pub(super) rows: Vec<Row>,
     pub(super) total_disagrees: bool,
+    /// Why the gateway ended a stream that was going well.
+    pub(super) cut: Option<Refusal>,
     /// Why the gateway itself refuses or ends the exchange.
     pub(super) refusal: Option<Refusal>,
     pub(super) first_byte: Option<Duration>,
@@ -110,6 +127,8 @@ pub(super) struct Attempt {
     pub(super) wire: Dialect,
     /// Where the client asked in another way.
     pub(super) translation: Option<Box<Translation>>,
+    /// Knows how to end a stream that may be cut.
+    pub(super) ending: Option<Box<Ending>>,
     /// A copy of an answer that is passed on and kept.
     pub(super) copy: Option<Box<Copy>>,
 }
@@ -117,10 +136,12 @@ pub(super) struct Attempt {
 impl Ctx {
     pub(super) fn new(gateway: Arc<Gateway>) -> Self {
         gateway.metrics.in_flight.inc();
+        let uuid = Uuid::now_v7();
         Self {
             gateway,
             settled: false,
-            id: Uuid::now_v7().to_string(),
+            uuid,
+            id: uuid.to_string(),
             started: Instant::now(),
             time: now(),
             client: None,
@@ -132,19 +153,26 @@ impl Ctx {
             caller: None,
             key: None,
             provider_key: None,
+            bridge: None,
+            thread: None,
+            holding: Holding::default(),
             model_asked: None,
             facts: None,
             body: Body::None,
             neutral: None,
+            guarded: false,
             state: None,
             strict: false,
             prepared: None,
             plan: Plan { targets: Vec::new() },
             target: 0,
             reconnected: false,
+            wrap: None,
+            client_left: None,
             attempt: None,
             rows: Vec::new(),
             total_disagrees: false,
+            cut: None,
             refusal: None,
             first_byte: None,
             response_bytes: 0,
@@ -156,6 +184,11 @@ impl Ctx {
         self.asked.map_or(Dialect::OpenaiChat, |(dialect, _)| dialect)
     }
 
+    /// The organisation that asks; empty while nobody is known to.
+    pub(super) fn org(&self) -> &str {
+        self.caller.as_ref().map_or("", |caller| &caller.org)
+    }
+
     pub(super) fn current(&self) -> Option<&Target> {
         self.plan.targets.get(self.target)
     }
@@ -165,8 +198,14 @@ impl Ctx {
         self.state.as_ref().is_some_and(|state| state.keeps())
     }
 
+    /// Nobody is asked for a client that has gone.
     pub(super) fn has_next_target(&self) -> bool {
-        self.target + 1 < self.plan.targets.len()
+        self.target + 1 < self.plan.targets.len() && !self.client_has_left()
+    }
+
+    /// The client has gone and the exchange goes on without it.
+    pub(super) fn client_has_left(&self) -> bool {
+        self.wrap.as_ref().is_some_and(Wrap::has_left)
     }
 
     /// Ends the exchange with `refusal`; the error that Pingora gets only carries it to `fail.rs`.

@@ -4,17 +4,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, Session};
-use tollgate_filters::error::{Error as Refusal, Kind};
+use tollgate_filters::error::{Error as Refusal, Kind, Retry};
 use tracing::debug;
 
 use super::ctx::Ctx;
-use super::{body, response, upstream};
+use super::{body, leave, response, shield, upstream};
 use crate::dialect;
 use crate::gateway::Gateway;
+use crate::telemetry::{Event, Security};
+
+/// Milliseconds, which the SDKs read before `retry-after`.
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+/// Tells the SDKs of OpenAI and Anthropic whether to try again, whatever the status.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// The limit, budget or tier of permission that stands in the way.
+const RULE: HeaderName = HeaderName::from_static("x-tollgate-rule");
 
 /// How long a refused client may go on sending what nobody reads.
 const LINGER: Duration = Duration::from_secs(2);
@@ -31,8 +39,13 @@ pub(super) async fn answer(
         error_code: if ctx.refusal.is_some() { 400 } else { 0 },
         can_reuse_downstream: false,
     };
+    leave::unwrap(session, ctx);
+    if ctx.client_has_left() {
+        return gone(ctx);
+    }
     let Some(refusal) = ctx.refusal.clone().or_else(|| refusal(gateway, e, ctx)) else { return gone(ctx) };
     ctx.refusal = Some(refusal.clone());
+    tell(gateway, &refusal, ctx);
     if session.response_written().is_some_and(|header| !header.status.is_informational()) {
         end_begun_answer(session, &refusal, ctx).await;
         return gone(ctx);
@@ -98,6 +111,24 @@ async fn write_error(session: &mut Session, refusal: &Refusal, ctx: &mut Ctx) ->
         header.insert_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))?;
     }
     response::own_request_id(&mut header, ctx);
+    response::limits(&mut header, ctx);
+    match refusal.retry {
+        Retry::Unknown => {}
+        Retry::After(time) => {
+            // Whole seconds, never too early.
+            let seconds = time.as_millis().div_ceil(1000).max(1);
+            header.insert_header(RETRY_AFTER, seconds.to_string())?;
+            header.insert_header(RETRY_AFTER_MS, time.as_micros().div_ceil(1000).to_string())?;
+            if refusal.kind == Kind::OutOfBudget {
+                // The SDKs would try again, which no budget gets fuller of.
+                header.insert_header(SHOULD_RETRY, HeaderValue::from_static("false"))?;
+            }
+        }
+        Retry::Never => header.insert_header(SHOULD_RETRY, HeaderValue::from_static("false"))?,
+    }
+    if let Some(rule) = refusal.rule.as_deref().and_then(|rule| HeaderValue::from_str(rule).ok()) {
+        header.insert_header(RULE, rule)?;
+    }
     if !ctx.plan.targets.is_empty() || !session.as_mut().is_body_done() {
         // Pingora keeps no connection whose exchange failed on its way to a provider; and what is left of a
         // body may be longer than anybody cares to read.
@@ -106,6 +137,26 @@ async fn write_error(session: &mut Session, refusal: &Refusal, ctx: &mut Ctx) ->
     ctx.response_bytes = body.len() as u64;
     session.write_response_header(Box::new(header), false).await?;
     session.write_response_body(Some(body), true).await
+}
+
+/// What a refusal says about the gateway's defences goes into the security log.
+pub(super) fn tell(gateway: &Gateway, refusal: &Refusal, ctx: &Ctx) {
+    let what = match (refusal.kind, refusal.code) {
+        (_, Some(shield::CODE)) => Security::Flood,
+        (_, Some("blocked_by_guardrail")) => Security::Guardrail,
+        (Kind::Forbidden, _) => Security::PermissionDenied,
+        (Kind::RateLimited, _) => Security::LimitHit,
+        (Kind::OutOfBudget, _) => Security::BudgetExhausted,
+        _ => return,
+    };
+    let event = Event {
+        request_id: &ctx.id,
+        client: ctx.client,
+        rule: refusal.rule.as_deref().unwrap_or_default(),
+        detail: &refusal.message,
+        ..Event::default()
+    };
+    gateway.metrics.security(what, &event.of(ctx.caller.as_deref()));
 }
 
 async fn end_begun_answer(session: &mut Session, refusal: &Refusal, ctx: &mut Ctx) {

@@ -14,7 +14,7 @@ use tollgate_filters::error::{Error, Kind};
 use tollgate_filters::exchange::{Dialect, Operation};
 
 use super::ctx::Ctx;
-use super::{response, state};
+use super::{request, response, state};
 use crate::dialect::listing::{self, Entry};
 use crate::dialect::path::percent_decode;
 use crate::gateway::Gateway;
@@ -59,8 +59,8 @@ fn models(gateway: &Gateway, ctx: &Ctx, dialect: Dialect) -> Result<Value, Error
 /// Aliases first, then what is known of each provider, by the shortest name that means it.
 fn entries<'a>(gateway: &'a Gateway, ctx: &Ctx) -> Vec<Entry<'a>> {
     let chain = &gateway.chain;
-    let Some(caller) = ctx.caller.as_deref() else { return Vec::new() };
-    let plan = |name: &str| chain.decide(caller, name, Dialect::OpenaiChat, Operation::Chat).ok();
+    let Ok(tiers) = request::tiers(gateway, ctx) else { return Vec::new() };
+    let plan = |name: &str| chain.decide(&tiers, name, Dialect::OpenaiChat, Operation::Chat).ok();
     let means = |name: &str, provider: usize, model: &str| {
         let plan = plan(name);
         let first = plan.as_ref().and_then(|plan| plan.targets.first());

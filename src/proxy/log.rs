@@ -11,16 +11,20 @@ use tollgate_filters::exchange::{Caller, Operation};
 use tollgate_filters::usage::{Reported, Row, Usage};
 
 use super::ctx::{Attempt, Body, Ctx};
+use super::{guard, leave, quota};
 use crate::dialect::tap::Tap;
 use crate::gateway::Gateway;
 use crate::telemetry::Record;
 
 /// The exchange is over, however it went.
 pub(super) fn settle(gateway: &Gateway, session: &Session, e: Option<&Error>, ctx: &mut Ctx) {
-    end_attempt(gateway, ctx, e.map(reason), e.is_none());
+    ctx.client_left = leave::outcome(ctx, e);
+    let broken = ctx.cut.as_ref().map(|_| "budget").or(e.map(reason));
+    end_attempt(gateway, ctx, broken, broken.is_none());
     let status = session.response_written().map_or(0, |header| header.status.as_u16());
+    quota::end_exchange(gateway, ctx);
     let path = session.req_header().uri.path().to_owned();
-    book(gateway, ctx, path, status, e.map(reason));
+    book(gateway, ctx, path, status, broken);
 }
 
 /// The exchange was dropped before its end.
@@ -30,7 +34,9 @@ pub(super) fn abandon(ctx: &mut Ctx) {
     }
     let gateway = ctx.gateway.clone();
     let status = ctx.attempt.as_ref().map_or(0, |attempt| attempt.status);
+    ctx.client_left = leave::outcome_of_dropped(ctx);
     end_attempt(&gateway, ctx, Some("shutdown"), false);
+    quota::end_exchange(&gateway, ctx);
     let path = std::mem::take(&mut ctx.path.text);
     book(&gateway, ctx, path, status, Some("shutdown"));
 }
@@ -77,9 +83,10 @@ pub(super) fn end_attempt(gateway: &Gateway, ctx: &mut Ctx, broken: Option<&'sta
     let free = attempt.status >= 300 || matches!(operation, Operation::Models | Operation::CountTokens);
     let cost = match used.known {
         _ if free => Some(Decimal::ZERO),
-        true => gateway.prices.cost(&provider.name, names, &used.reported),
+        true => gateway.cost(ctx.org(), attempt.target.provider, names, &used.reported),
         false => None,
     };
+    let cost = cost.or_else(|| quota::floor(gateway, ctx, &attempt.target));
     let anonymous;
     let caller = if let Some(caller) = &ctx.caller {
         caller
@@ -87,13 +94,17 @@ pub(super) fn end_attempt(gateway: &Gateway, ctx: &mut Ctx, broken: Option<&'sta
         anonymous = Arc::new(Caller::anonymous());
         &anonymous
     };
+    if let Some(findings) = attempt.translation.as_ref().and_then(|translation| translation.findings()) {
+        guard::tell(gateway, ctx, findings);
+    }
     let row = Row {
         request_id: ctx.id.clone(),
         attempt: u32::try_from(ctx.rows.len() + 1).unwrap_or(u32::MAX),
         time: attempt.time,
         org: caller.org.clone(),
         user: caller.user.clone(),
-        key: caller.key.clone(),
+        key: caller.key().cloned(),
+        bridge: ctx.bridge.clone(),
         dialect,
         operation,
         provider: provider.name.clone(),
@@ -117,22 +128,24 @@ pub(super) fn end_attempt(gateway: &Gateway, ctx: &mut Ctx, broken: Option<&'sta
         translated_to: attempt.translation.as_ref().map(|_| attempt.wire),
         request_losses: attempt.translation.as_ref().and_then(|t| listed(Some(&t.request_losses))),
         answer_losses: attempt.translation.as_ref().and_then(|t| listed(t.answer_losses())),
+        client_left: ctx.client_left,
     };
     ctx.rows.push(row);
+    quota::end_attempt(gateway, ctx);
 }
 
 fn listed(losses: Option<&Losses>) -> Option<Arc<str>> {
     losses.filter(|losses| !losses.is_empty()).map(|losses| Arc::from(losses.list()))
 }
 
-struct Used {
-    reported: Reported,
+pub(super) struct Used {
+    pub(super) reported: Reported,
     measured: bool,
     /// Whether the tokens say what was used, so that a cost can be told from them.
     known: bool,
 }
 
-fn used(attempt: &Attempt, operation: Operation, complete: bool) -> Used {
+pub(super) fn used(attempt: &Attempt, operation: Operation, complete: bool) -> Used {
     let reported = attempt.tap.as_ref().and_then(Tap::reported);
     let refused = attempt.status >= 300;
     match (reported, complete) {

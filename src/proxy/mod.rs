@@ -1,13 +1,17 @@
 //! The one implementer of Pingora's `ProxyHttp`: each phase is a line that calls the file named after it.
 
 mod body;
+mod client;
 mod ctx;
 mod fail;
+mod guard;
+mod leave;
 mod local;
 mod log;
-mod replay;
+mod quota;
 mod request;
 mod response;
+mod shield;
 mod state;
 mod translate;
 mod upstream;
@@ -27,6 +31,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::gateway::Gateway;
 use ctx::Ctx;
+pub use shield::Shield;
 
 /// Tollgate as Pingora sees it.
 #[derive(Debug)]
@@ -64,9 +69,12 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         match upstream::peer(&self.gateway, ctx).await {
-            Ok(peer) => Ok(peer),
+            Ok(peer) => {
+                leave::arrange(&self.gateway, session, ctx);
+                Ok(peer)
+            }
             Err(error) => Err(ctx.fail(error)),
         }
     }
@@ -77,7 +85,7 @@ impl ProxyHttp for Proxy {
 
     async fn connected_to_upstream(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         reused: bool,
         _: &HttpPeer,
         _: std::os::unix::io::RawFd,
@@ -85,7 +93,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Ctx,
     ) -> Result<()> {
         upstream::connected(&self.gateway, ctx, reused);
-        Ok(())
+        if reused && ctx.target == 0 { Ok(()) } else { leave::still_there(session, ctx).await }
     }
 
     async fn upstream_request_filter(
@@ -139,7 +147,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Ctx,
     ) -> Result<Option<Duration>> {
         match response::body(&self.gateway, body, end, ctx) {
-            Ok(()) => Ok(None),
+            Ok(wait) => Ok(wait),
             Err(error) => Err(ctx.fail(error)),
         }
     }
@@ -153,7 +161,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<Option<Bytes>> {
         let mut rest = None;
         match response::body(&self.gateway, &mut rest, true, ctx) {
-            Ok(()) => Ok(rest),
+            Ok(_) => Ok(rest),
             Err(error) => Err(ctx.fail(error)),
         }
     }
@@ -174,6 +182,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Ctx) {
+        leave::unwrap(session, ctx);
         log::settle(&self.gateway, session, e, ctx);
     }
 

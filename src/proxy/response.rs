@@ -1,5 +1,7 @@
 //! The answer on its way to the client: its header, and its body past the tap.
 
+use std::time::{Duration, SystemTime};
+
 use bytes::{Bytes, BytesMut};
 use http::header::{
     ALT_SVC, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SET_COOKIE, TRANSFER_ENCODING,
@@ -9,12 +11,17 @@ use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 use tollgate_filters::authenticate::Credential;
 use tollgate_filters::error::Error;
-use tollgate_filters::exchange::Operation;
+use tollgate_filters::exchange::{Dialect, Operation};
+use tollgate_filters::facts::Facts;
 use tollgate_filters::ports::Reasonings as _;
 
 use super::ctx::{Attempt, Ctx};
+use super::quota::{Allowance, Verdict};
 use super::state::{self, Copy};
 use super::upstream::is_metered;
+use super::{fail, log};
+use crate::dialect::ending::{Ending, Note};
+use crate::dialect::limits::headers as limit_headers;
 use crate::dialect::tap::{Form, Tap};
 use crate::dialect::translate::Understood;
 use crate::gateway::Gateway;
@@ -82,6 +89,10 @@ pub(super) fn header(
     let attempts = if attempts == 1 { HeaderValue::from_static("1") } else { HeaderValue::from(attempts) };
     insert(response, ATTEMPTS, attempts);
     own_request_id(response, ctx);
+    limits(response, ctx);
+    if response.status.is_success() {
+        watch_budget(gateway, ctx);
+    }
     Ok(())
 }
 
@@ -154,9 +165,14 @@ pub(super) fn body(
     body: &mut Option<Bytes>,
     end: bool,
     ctx: &mut Ctx,
-) -> Result<(), Error> {
-    let Some(attempt) = &mut ctx.attempt else { return Ok(()) };
-    let Some(tap) = &mut attempt.tap else { return Ok(()) };
+) -> Result<Option<Duration>, Error> {
+    if ctx.cut.is_some() {
+        // The client has had its end.
+        *body = None;
+        return Ok(None);
+    }
+    let Some(attempt) = &mut ctx.attempt else { return Ok(None) };
+    let Some(tap) = &mut attempt.tap else { return Ok(None) };
     if let Some(chunk) = body.take_if(|chunk| !chunk.is_empty()) {
         if attempt.first_byte.is_none() {
             attempt.first_byte = Some(attempt.started.elapsed());
@@ -170,6 +186,9 @@ pub(super) fn body(
         if let Some(copy) = &mut attempt.copy {
             copy.push(&seen);
         }
+        if let Some(ending) = &mut attempt.ending {
+            seen = ending.pass(seen);
+        }
         ctx.response_bytes += seen.len() as u64;
         *body = Some(seen).filter(|seen| !seen.is_empty());
     }
@@ -179,20 +198,103 @@ pub(super) fn body(
         if let Some(translation) = &mut attempt.translation {
             (rest, understood) = translation.finish()?;
         }
+        if let Some(ending) = &mut attempt.ending {
+            let passed = ending.pass(rest);
+            rest = join(passed, ending.rest());
+        }
         if !rest.is_empty() {
             ctx.response_bytes += rest.len() as u64;
-            *body = Some(match body.take() {
-                None => rest,
-                Some(seen) => {
-                    let mut joined = BytesMut::from(&seen[..]);
-                    joined.extend_from_slice(&rest);
-                    joined.freeze()
-                }
-            });
+            *body = Some(join(body.take().unwrap_or_default(), rest));
         }
         remember(gateway, ctx, understood);
+        return Ok(None);
     }
-    Ok(())
+    Ok(stay_in_budget(body, ctx))
+}
+
+fn join(first: Bytes, second: Bytes) -> Bytes {
+    if first.is_empty() {
+        return second;
+    }
+    if second.is_empty() {
+        return first;
+    }
+    let mut joined = BytesMut::from(&first[..]);
+    joined.extend_from_slice(&second);
+    joined.freeze()
+}
+
+/// A stream for which a budget is charged may have to be cut.
+fn watch_budget(gateway: &Gateway, ctx: &mut Ctx) {
+    // Gemini streams an array of documents to clients that do not ask for events.
+    let array = matches!(ctx.asked, Some((_, Operation::StreamGenerate)));
+    let tap = ctx.attempt.as_ref().and_then(|attempt| attempt.tap.as_ref());
+    let is_stream = tap.is_some_and(|tap| tap.is_stream() || array && tap.reads());
+    if !is_stream || ctx.wrap.is_none() {
+        return;
+    }
+    ctx.holding.allowance = Allowance::new(gateway, ctx);
+    let completions = matches!(ctx.asked, Some((_, Operation::Completions)));
+    let ending = ctx.holding.allowance.is_some().then(|| Box::new(Ending::new(ctx.dialect(), completions)));
+    if let Some(attempt) = &mut ctx.attempt {
+        attempt.ending = ending;
+    }
+}
+
+/// A stream under a budget goes on as long as money is reserved for it.
+fn stay_in_budget(body: &mut Option<Bytes>, ctx: &mut Ctx) -> Option<Duration> {
+    let Ctx { gateway, holding, attempt, uuid, time, .. } = ctx;
+    let (Some(allowance), Some(attempt)) = (holding.allowance.clone(), attempt) else { return None };
+    match allowance.look(gateway, holding, uuid.as_u128(), attempt, *time) {
+        Verdict::Go => None,
+        Verdict::Wait(time) => Some(time),
+        Verdict::Cut(why) => {
+            cut(body, ctx, why);
+            None
+        }
+    }
+}
+
+/// Ends the stream as if the model had come to its limit; the provider's answer is left where it is.
+fn cut(body: &mut Option<Bytes>, ctx: &mut Ctx, why: Error) {
+    let operation = ctx.asked.map_or(Operation::Other, |(_, operation)| operation);
+    let wants_usage = match ctx.dialect() {
+        Dialect::OpenaiChat => ctx.facts.as_ref().is_some_and(Facts::asked_for_usage),
+        _ => true,
+    };
+    let (Some(attempt), Some(wrap)) = (&mut ctx.attempt, &ctx.wrap) else { return };
+    let usage = log::used(attempt, operation, false).reported.usage;
+    let Some(ending) = attempt.ending.as_mut().filter(|ending| !ending.is_finished()) else { return };
+    let note = Note { reason: "budget", rule: why.rule.as_deref().unwrap_or_default() };
+    let last = ending.cut(&usage, wants_usage, &note);
+    ctx.response_bytes += last.len() as u64;
+    *body = Some(join(body.take().unwrap_or_default(), last));
+    wrap.cut();
+    fail::tell(&ctx.gateway, &why, ctx);
+    ctx.cut = Some(why);
+}
+
+/// How the caller's limits stand, in the headers that its SDK knows; the provider's own, which are about the account
+/// there, are not the caller's.
+pub(super) fn limits(response: &mut ResponseHeader, ctx: &Ctx) {
+    let standings = &ctx.holding.standings;
+    if standings.is_empty() {
+        return;
+    }
+    let theirs = |name: &&HeaderName| {
+        ["x-ratelimit-", "anthropic-ratelimit-"].iter().any(|prefix| name.as_str().starts_with(prefix))
+    };
+    let theirs: Vec<HeaderName> = response.headers.keys().filter(theirs).cloned().collect();
+    for name in theirs {
+        response.remove_header(&name);
+    }
+    for (name, value) in limit_headers(ctx.dialect(), standings, SystemTime::now()) {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value))
+        {
+            insert(response, name, value);
+        }
+    }
 }
 
 /// The answer is whole: keeps what the client may ask for again, and what it cannot send back.

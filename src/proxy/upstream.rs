@@ -15,13 +15,13 @@ use tollgate_filters::error::{Error as Refusal, Kind};
 use tollgate_filters::exchange::Operation;
 
 use super::ctx::{Attempt, Body, Ctx, now};
-use super::log;
 use super::translate::{self, Prepared};
+use super::{log, quota};
 use crate::gateway::Gateway;
 use crate::provider::{Provider, X_API_KEY, X_GOOG_API_KEY};
 
 /// What stays between the client and the gateway: credentials, cookies, and which way the request came.
-const OWN: [HeaderName; 12] = [
+const OWN: [HeaderName; 15] = [
     AUTHORIZATION,
     X_API_KEY,
     X_GOOG_API_KEY,
@@ -34,6 +34,10 @@ const OWN: [HeaderName; 12] = [
     HeaderName::from_static("true-client-ip"),
     HeaderName::from_static("x-client-ip"),
     HeaderName::from_static("x-cluster-client-ip"),
+    // What was permitted is the method that the request has.
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
 ];
 const FORWARDING_PREFIXES: [&str; 3] = ["x-forwarded-", "x-tollgate-", "x-envoy-"];
 
@@ -50,7 +54,9 @@ pub(super) async fn peer(gateway: &Gateway, ctx: &mut Ctx) -> std::result::Resul
             Ok(peer) => return Ok(peer),
             Err(refusal) => refusal,
         };
-        let passed_over = refusal.code == Some(translate::LOSSY_CODE) || refusal.kind == Kind::BadGateway;
+        let passed_over = refusal.code == Some(translate::LOSSY_CODE)
+            || refusal.kind == Kind::BadGateway
+            || quota::is_full(&refusal);
         let first = first.get_or_insert(refusal);
         if !passed_over || !ctx.has_next_target() {
             if first.code == Some(translate::LOSSY_CODE) && !ctx.rows.is_empty() {
@@ -63,12 +69,14 @@ pub(super) async fn peer(gateway: &Gateway, ctx: &mut Ctx) -> std::result::Resul
             }
             return Err(first.clone());
         }
+        quota::leave_target(gateway, ctx);
         ctx.target += 1;
         ctx.reconnected = false;
     }
 }
 
 async fn reach(gateway: &Gateway, ctx: &mut Ctx) -> std::result::Result<Box<HttpPeer>, Refusal> {
+    quota::reserve(gateway, ctx).await?;
     ctx.prepared = translate::prepare(gateway, ctx).await?.map(Box::new);
     provider(gateway, ctx)?.peer().await
 }
@@ -83,6 +91,7 @@ pub(super) fn not_connected(gateway: &Gateway, ctx: &mut Ctx, mut e: Box<Error>)
     if let Ok(provider) = provider(gateway, ctx) {
         provider.address_failed();
     }
+    quota::leave_target(gateway, ctx);
     move_on(ctx, &mut e, true);
     e
 }
@@ -143,13 +152,19 @@ pub(super) fn request(
             let body = own_body.unwrap_or_else(spliced);
             request.remove_header(&EXPECT);
             let length = HeaderValue::from(body.len());
-            if request.headers.get(CONTENT_LENGTH) != Some(&length) {
+            // One that came twice, with the same length, goes up once.
+            if request.headers.get_all(CONTENT_LENGTH).iter().ne([&length]) {
                 request.remove_header(&TRANSFER_ENCODING);
                 insert(request, CONTENT_LENGTH, length);
             }
             Some(body)
         }
-        Body::None | Body::Streamed(_) => None,
+        Body::None | Body::Streamed(_) => {
+            if let Some(length) = request.headers.get(CONTENT_LENGTH).cloned() {
+                insert(request, CONTENT_LENGTH, length);
+            }
+            None
+        }
     };
     if is_metered(session, operation) && request.headers.contains_key(ACCEPT_ENCODING) {
         // The tap reads what the provider sends; SDKs take an answer that is not compressed as well.
@@ -168,6 +183,7 @@ pub(super) fn request(
         asks_for_usage,
         wire,
         translation: translation.map(Box::new),
+        ending: None,
         copy: None,
     });
     Ok(())
@@ -177,7 +193,8 @@ pub(super) fn request(
 /// response, a batch) does not use it again, and counting tokens uses none.
 pub(super) fn is_metered(session: &Session, operation: Operation) -> bool {
     let request = session.req_header();
-    let batch = || std::str::from_utf8(request.raw_path()).is_ok_and(|path| path.contains("/batches"));
+    // Of the path alone: a client could put anything in its query.
+    let batch = || operation == Operation::Other && request.uri.path().contains("/batches");
     request.method == http::Method::POST
         && !matches!(operation, Operation::CountTokens | Operation::Models)
         && !batch()
@@ -259,7 +276,7 @@ pub(super) fn broke_off(
         e.etype(),
         ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError | ErrorType::H2Error
     );
-    if reused && dead_connection && at_once && !ctx.reconnected {
+    if reused && dead_connection && at_once && !ctx.reconnected && !ctx.client_has_left() {
         // It was closed while it was idle: the request never reached anybody.
         ctx.reconnected = true;
         ctx.attempt = None;

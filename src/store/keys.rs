@@ -11,8 +11,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sqlx::{Row as _, SqliteConnection};
 use tokio::time::sleep;
 use tollgate_filters::authenticate::{Digest, KEY_PREFIX, digest};
-use tollgate_filters::exchange::Caller;
-use tollgate_filters::ports::Directory;
+use tollgate_filters::authorize::Grant;
+use tollgate_filters::exchange::{Caller, Role, Via};
+use tollgate_filters::ports::{Directory, Ended};
 use tracing::warn;
 
 use super::{StoreError, sqlite};
@@ -31,7 +32,11 @@ CREATE TABLE IF NOT EXISTS keys (
 CREATE UNIQUE INDEX IF NOT EXISTS live_names ON keys (name) WHERE revoked IS NULL;";
 
 /// Columns that files of earlier versions do not have.
-const ADDED: &[&str] = &["ALTER TABLE keys ADD COLUMN strict INTEGER NOT NULL DEFAULT 0"];
+const ADDED: &[&str] = &[
+    "ALTER TABLE keys ADD COLUMN strict INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE keys ADD COLUMN role TEXT NOT NULL DEFAULT 'member'",
+    "ALTER TABLE keys ADD COLUMN permits TEXT NOT NULL DEFAULT '{}'",
+];
 
 /// How much of a key is kept to recognise it by.
 const SHOWN: usize = KEY_PREFIX.len() + 8;
@@ -42,7 +47,9 @@ pub struct NewKey {
     pub org: String,
     pub user: Option<String>,
     pub expires: Option<Duration>,
-    pub models: Vec<String>,
+    pub role: Role,
+    /// Its time of expiry is `expires`.
+    pub grant: Grant,
     pub strict: bool,
 }
 
@@ -53,7 +60,9 @@ pub struct KeyInfo {
     pub prefix: String,
     pub org: String,
     pub user: Option<String>,
-    pub models: Vec<String>,
+    pub role: Role,
+    #[serde(flatten)]
+    pub grant: Grant,
     /// A translation that would lose something is refused.
     pub strict: bool,
     /// Seconds since 1970.
@@ -94,16 +103,18 @@ impl KeyStore {
         getrandom::fill(&mut random)
             .map_err(|e| StoreError::Invalid(format!("no randomness to be had: {e}")))?;
         let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
-        let insert = sqlx::query("INSERT INTO keys (name, prefix, digest, org, user, models, created, expires, strict) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        let insert = sqlx::query("INSERT INTO keys (name, prefix, digest, org, user, models, created, expires, strict, role, permits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
             .bind(&new.name)
             .bind(&key[..SHOWN])
             .bind(&digest(&key).0[..])
             .bind(&new.org)
             .bind(&new.user)
-            .bind(serde_json::to_string(&new.models).unwrap_or_default())
+            .bind(json(&new.grant.models))
             .bind(seconds(now()))
             .bind(new.expires.map(|life| seconds(now().saturating_add(life.as_secs()))))
-            .bind(new.strict);
+            .bind(new.strict)
+            .bind(new.role.as_str())
+            .bind(json(&Grant { models: Vec::new(), expires: None, ..new.grant.clone() }));
         match insert.execute(&mut self.connection).await {
             Ok(_) => Ok(key),
             Err(sqlx::Error::Database(e)) if e.is_unique_violation() => Err(StoreError::Invalid(format!(
@@ -148,19 +159,29 @@ fn info(row: &sqlx::sqlite::SqliteRow) -> Result<KeyInfo, sqlx::Error> {
     let time =
         |name| row.try_get::<Option<i64>, _>(name).map(|t| t.map(|t| u64::try_from(t).unwrap_or_default()));
     let bytes: Vec<u8> = row.try_get("digest")?;
-    let models: String = row.try_get("models")?;
+    let (models, permits): (String, String) = (row.try_get("models")?, row.try_get("permits")?);
+    let role: String = row.try_get("role")?;
     Ok(KeyInfo {
         name: row.try_get("name")?,
         prefix: row.try_get("prefix")?,
         org: row.try_get("org")?,
         user: row.try_get("user")?,
-        models: serde_json::from_str(&models).map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
+        role: read(&format!("{role:?}"))?,
+        grant: Grant { models: read(&models)?, ..read(&permits)? },
         strict: row.try_get("strict")?,
         created: time("created")?.unwrap_or_default(),
         expires: time("expires")?,
         revoked: time("revoked")?,
         digest: bytes.try_into().map_err(|_| sqlx::Error::Decode("a digest has 32 bytes".into()))?,
     })
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn read<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, sqlx::Error> {
+    serde_json::from_str(json).map_err(|e| sqlx::Error::Decode(Box::new(e)))
 }
 
 /// Static keys and stored ones, answered for from memory.
@@ -173,6 +194,7 @@ pub struct KeyDirectory {
 #[derive(Debug, Default)]
 struct Stored {
     live: HashMap<Digest, (Arc<Caller>, Option<u64>)>,
+    revoked: HashMap<Digest, Arc<Caller>>,
     /// Whether there ever was one.
     any: bool,
 }
@@ -213,17 +235,23 @@ impl KeyDirectory {
 impl Stored {
     fn new(keys: Vec<KeyInfo>) -> Self {
         let any = !keys.is_empty();
-        let live = keys.into_iter().filter(|k| k.revoked.is_none()).map(|k| {
-            let caller = Caller {
-                org: Arc::from(k.org),
-                user: k.user.map(Arc::from),
-                key: Some(Arc::from(k.name)),
-                models: k.models,
-                strict: k.strict,
-            };
-            (Digest(k.digest), (Arc::new(caller), k.expires))
-        });
-        Self { live: live.collect(), any }
+        let (mut live, mut revoked) = (HashMap::new(), HashMap::new());
+        for key in keys {
+            let caller = Arc::new(Caller {
+                org: Arc::from(key.org),
+                user: key.user.map(Arc::from),
+                via: Via::Key(Arc::from(key.name)),
+                role: key.role,
+                grant: key.grant,
+                strict: key.strict,
+            });
+            if key.revoked.is_some() {
+                revoked.insert(Digest(key.digest), caller);
+            } else {
+                live.insert(Digest(key.digest), (caller, key.expires));
+            }
+        }
+        Self { live, revoked, any }
     }
 }
 
@@ -235,6 +263,14 @@ impl Directory for KeyDirectory {
         let stored = self.stored.load();
         let (caller, expires) = stored.live.get(key)?;
         expires.is_none_or(|at| at > now()).then(|| caller.clone())
+    }
+
+    fn was(&self, key: &Digest) -> Option<(Arc<Caller>, Ended)> {
+        let stored = self.stored.load();
+        if let Some(caller) = stored.revoked.get(key) {
+            return Some((caller.clone(), Ended::Revoked));
+        }
+        stored.live.get(key).map(|(caller, _)| (caller.clone(), Ended::Expired))
     }
 
     fn has_keys(&self) -> bool {

@@ -79,8 +79,12 @@ impl SqliteLedger {
         let file = data.join(rows::FILE);
         let connection = runtime.block_on(rows::open(&file))?;
         let shared = Arc::new(Shared::default());
-        let writer =
+        let mut writer =
             Writer { shared: shared.clone(), spill: Spill::new(data), file, connection: Some(connection) };
+        if !writer.spill.is_empty() {
+            // Before anybody reads the ledger: budgets are brought up to what it says.
+            runtime.block_on(writer.replay());
+        }
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || runtime.block_on(writer.run()))

@@ -8,7 +8,9 @@ use rust_decimal::Decimal;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqliteConnection};
 use tollgate_filters::exchange::{Dialect, Operation};
-use tollgate_filters::usage::{Row, Usage};
+use tollgate_filters::quota::Entry;
+use tollgate_filters::scope::Subject;
+use tollgate_filters::usage::{ClientLeft, Row, Usage};
 
 use super::{StoreError, sqlite};
 
@@ -31,6 +33,7 @@ CREATE TABLE IF NOT EXISTS usage (
     measured INTEGER NOT NULL, cost TEXT,
     ttfb_ms REAL, duration_ms REAL NOT NULL, request_bytes INTEGER NOT NULL, response_bytes INTEGER NOT NULL,
     translated_to TEXT, request_losses TEXT, answer_losses TEXT,
+    client_left TEXT, bridge TEXT,
     PRIMARY KEY (request_id, attempt)
 ) STRICT, WITHOUT ROWID";
 
@@ -39,9 +42,11 @@ const ADDED: &[&str] = &[
     "ALTER TABLE usage ADD COLUMN translated_to TEXT",
     "ALTER TABLE usage ADD COLUMN request_losses TEXT",
     "ALTER TABLE usage ADD COLUMN answer_losses TEXT",
+    "ALTER TABLE usage ADD COLUMN client_left TEXT",
+    "ALTER TABLE usage ADD COLUMN bridge TEXT",
 ];
 
-const COLUMNS: usize = 36;
+const COLUMNS: usize = 38;
 
 /// Statements hold a power of two of rows, up to this, so that a handful of them is prepared once.
 const MAX_ROWS: usize = 64;
@@ -115,6 +120,8 @@ fn bind<'q>(query: Query<'q>, row: &'q Row) -> Query<'q> {
         .bind(row.translated_to.map(Dialect::as_str))
         .bind(row.request_losses.as_deref())
         .bind(row.answer_losses.as_deref())
+        .bind(row.client_left.map(ClientLeft::as_str))
+        .bind(row.bridge.as_deref())
 }
 
 fn int(n: u64) -> i64 {
@@ -134,6 +141,51 @@ pub async fn read_rows(data: &Path, since: u64, request_id: Option<&str>) -> Res
     };
     let rows = query.fetch_all(&mut connection).await.map_err(wrap)?;
     rows.iter().map(row).collect::<Result<_, _>>().map_err(wrap)
+}
+
+/// How many rows are read at a time where many are.
+const PAGE: i64 = 10_000;
+
+/// Hands what counters need of the rows since a time to `each`, oldest first, a page at a time.
+pub async fn for_each_entry(data: &Path, since: u64, mut each: impl FnMut(&Entry)) -> Result<(), StoreError> {
+    let file = data.join(FILE);
+    let wrap = |source| StoreError::Sqlite { path: file.display().to_string(), source };
+    let Some(mut connection) = sqlite::open_to_read(&file).await? else { return Ok(()) };
+    let (mut id, mut attempt) = (first_id(since), -1);
+    loop {
+        let page = sqlx::query(
+            "SELECT request_id, attempt, time, org, user, key, bridge, provider, model, input_tokens, output_tokens, cost FROM usage WHERE (request_id, attempt) > (?, ?) ORDER BY request_id, attempt LIMIT ?",
+        );
+        let rows = page.bind(&id).bind(attempt).bind(PAGE).fetch_all(&mut connection).await.map_err(wrap)?;
+        for row in &rows {
+            each(&entry(row).map_err(wrap)?);
+        }
+        let Some(last) = rows.last() else { return Ok(()) };
+        id = last.try_get("request_id").map_err(wrap)?;
+        attempt = last.try_get("attempt").map_err(wrap)?;
+    }
+}
+
+fn entry(row: &SqliteRow) -> Result<Entry, sqlx::Error> {
+    let text = |name| row.try_get::<Option<String>, _>(name).map(|text| text.map(Arc::from));
+    let count = |name| row.try_get::<i64, _>(name).map(|n| u64::try_from(n).unwrap_or_default());
+    let cost: Option<String> = row.try_get("cost")?;
+    Ok(Entry {
+        time: count("time")?,
+        subject: Subject {
+            org: row.try_get::<String, _>("org")?.into(),
+            user: text("user")?,
+            key: text("key")?,
+            bridge: text("bridge")?,
+            provider: text("provider")?,
+            model: text("model")?,
+            thread: None,
+            address: None,
+        },
+        input_tokens: count("input_tokens")?,
+        output_tokens: count("output_tokens")?,
+        cost: cost.and_then(|cost| Decimal::from_str(&cost).ok()),
+    })
 }
 
 /// The smallest request id of a time: its milliseconds fill the first twelve digits of a UUID.
@@ -187,6 +239,8 @@ fn row(row: &SqliteRow) -> Result<Row, sqlx::Error> {
         translated_to: text("translated_to").unwrap_or_default().and_then(|t| word(t.to_string()).ok()),
         request_losses: text("request_losses").unwrap_or_default(),
         answer_losses: text("answer_losses").unwrap_or_default(),
+        client_left: text("client_left").unwrap_or_default().and_then(|t| word(t.to_string()).ok()),
+        bridge: text("bridge").unwrap_or_default(),
     })
 }
 

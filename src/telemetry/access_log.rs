@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use tollgate_filters::exchange::Dialect;
-use tollgate_filters::usage::Row;
+use tollgate_filters::usage::{ClientLeft, Row};
 
 use super::recorder::Record;
 
@@ -67,6 +67,8 @@ struct AnsweredBy<'a> {
     request_losses: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     answer_losses: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_left: Option<ClientLeft>,
 }
 
 impl<'a> From<&'a Row> for AnsweredBy<'a> {
@@ -84,6 +86,7 @@ impl<'a> From<&'a Row> for AnsweredBy<'a> {
             translated_to: row.translated_to.map(Dialect::as_str),
             request_losses: row.request_losses.as_deref(),
             answer_losses: row.answer_losses.as_deref(),
+            client_left: row.client_left,
         }
     }
 }
@@ -108,7 +111,7 @@ pub(super) fn log(record: &Record) {
         response_bytes: record.response_bytes,
         org: caller.map(|c| &*c.org),
         user: caller.and_then(|c| c.user.as_deref()),
-        key: caller.and_then(|c| c.key.as_deref()),
+        key: caller.and_then(|c| c.key()).map(|key| &**key),
         dialect: record.asked.map(|(dialect, _)| dialect.as_str()),
         operation: record.asked.map(|(_, operation)| operation.as_str()),
         attempts: record.rows.len(),

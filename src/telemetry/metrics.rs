@@ -10,9 +10,13 @@ use prometheus::{
 use rust_decimal::prelude::ToPrimitive as _;
 use tollgate_filters::usage::Row;
 
+use super::counters::CountersMetrics;
+use super::defences::Defences;
 use super::recorder::Record;
+use super::security::{self, Security};
+use crate::jwks;
 use crate::provider::Provider;
-use crate::store::{LedgerStats, ResponsesStats};
+use crate::store::{LedgerStats, RedisStats, ResponsesStats};
 
 /// What a client names that is no known model.
 const OTHER: &str = "other";
@@ -36,6 +40,8 @@ pub struct Metrics {
     translated: IntCounterVec,
     lossy: IntCounterVec,
     total_mismatch: IntCounterVec,
+    defences: Defences,
+    counters: CountersMetrics,
     /// Exchanges under way.
     pub in_flight: IntGauge,
     /// For each provider by its index: connections from the pool, and new ones.
@@ -129,6 +135,8 @@ impl Metrics {
                 "Exchanges with a reported total that was not the sum of its parts; the parts were believed.",
                 &["provider"],
             )?,
+            defences: Defences::new(&registry)?,
+            counters: CountersMetrics::new(&registry)?,
             in_flight: gauge("exchanges_in_flight", "Exchanges under way.")?,
             connections,
             ledger_queue: gauge("ledger_queue_rows", "Usage rows that wait in memory for the ledger.")?,
@@ -158,6 +166,17 @@ impl Metrics {
         if let Some([pooled, new]) = self.connections.get(provider) {
             if reused { pooled.inc() } else { new.inc() }
         }
+    }
+
+    /// Counts and logs what happened to the gateway's defences.
+    pub fn security(&self, what: Security, event: &security::Event<'_>) {
+        self.defences.security.with_label_values(&[what.as_str()]).inc();
+        security::log(what, event);
+    }
+
+    /// A guardrail found something.
+    pub fn found(&self, what: &str, action: &str, side: &str, count: u64) {
+        self.defences.found.with_label_values(&[what, action, side]).inc_by(count);
     }
 
     pub(super) fn count(&self, record: &Record) {
@@ -219,7 +238,18 @@ impl Metrics {
 
     /// The page that Prometheus reads.
     /// `reasoning` is how many turns are remembered, and their bytes.
-    pub fn render(&self, ledger: LedgerStats, responses: ResponsesStats, reasoning: (usize, u64)) -> Vec<u8> {
+    pub(crate) fn render(
+        &self,
+        counters: Option<RedisStats>,
+        issuers: Vec<jwks::Stats>,
+        ledger: LedgerStats,
+        responses: ResponsesStats,
+        reasoning: (usize, u64),
+    ) -> Vec<u8> {
+        if let Some(counters) = counters {
+            self.counters.set(&counters);
+        }
+        self.defences.issuers(issuers);
         self.ledger_queue.set(i64::try_from(ledger.queued).unwrap_or(i64::MAX));
         self.ledger_failing.set(i64::from(ledger.failing));
         self.reasoning_entries.set(i64::try_from(reasoning.0).unwrap_or(i64::MAX));
@@ -242,7 +272,7 @@ impl Metrics {
     }
 }
 
-fn register<C: Collector + Clone + 'static>(
+pub(super) fn register<C: Collector + Clone + 'static>(
     registry: &Registry,
     collector: C,
 ) -> Result<C, prometheus::Error> {

@@ -14,6 +14,7 @@ use tollgate_filters::exchange::{Caller, Dialect, Operation};
 use tollgate_filters::ports::Ledger;
 use tollgate_filters::usage::Row;
 
+use super::watch::Habits;
 use super::{Metrics, access_log};
 
 /// How long a finished exchange waits at the most before it is booked.
@@ -62,12 +63,13 @@ impl Recorder {
         let shared = Arc::new(Shared::default());
         let theirs = shared.clone();
         let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || {
+            let mut habits = Habits::default();
             loop {
                 // Looked at before the list, so that nothing pushed before closing is left in it.
                 let closing = theirs.closing.load(Ordering::Acquire);
                 let finished =
                     std::mem::take(&mut *theirs.finished.lock().unwrap_or_else(PoisonError::into_inner));
-                book(finished, &metrics, &*ledger, log);
+                book(finished, &metrics, &*ledger, log, &mut habits);
                 if closing {
                     return;
                 }
@@ -94,13 +96,14 @@ impl Recorder {
     }
 }
 
-fn book(finished: Vec<Record>, metrics: &Metrics, ledger: &dyn Ledger, log: bool) {
+fn book(finished: Vec<Record>, metrics: &Metrics, ledger: &dyn Ledger, log: bool, habits: &mut Habits) {
     if finished.is_empty() {
         return;
     }
     let mut rows = Vec::with_capacity(finished.len());
     for record in finished {
         metrics.count(&record);
+        habits.learn(&record, metrics);
         if log {
             access_log::log(&record);
         }

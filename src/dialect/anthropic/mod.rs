@@ -37,6 +37,7 @@ fn error_type(kind: Kind) -> &'static str {
         Kind::Invalid | Kind::MethodNotAllowed | Kind::SlowClient => "invalid_request_error",
         Kind::Unauthenticated => "authentication_error",
         Kind::Forbidden => "permission_error",
+        Kind::RateLimited | Kind::OutOfBudget => "rate_limit_error",
         Kind::NotFound => "not_found_error",
         Kind::TooLarge => "request_too_large",
         Kind::GatewayTimeout => "timeout_error",

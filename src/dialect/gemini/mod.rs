@@ -38,6 +38,7 @@ fn status(kind: Kind) -> &'static str {
         Kind::Unauthenticated => "UNAUTHENTICATED",
         Kind::Forbidden => "PERMISSION_DENIED",
         Kind::NotFound => "NOT_FOUND",
+        Kind::RateLimited | Kind::OutOfBudget => "RESOURCE_EXHAUSTED",
         Kind::MethodNotAllowed => "UNIMPLEMENTED",
         Kind::BadGateway | Kind::Unavailable => "UNAVAILABLE",
         Kind::GatewayTimeout => "DEADLINE_EXCEEDED",

@@ -31,6 +31,9 @@ pub(super) fn error_type(kind: Kind) -> &'static str {
     match kind {
         Kind::Unauthenticated => "authentication_error",
         Kind::Forbidden => "permission_error",
+        // The SDKs tell these two apart by `code` and `type`.
+        Kind::RateLimited => "rate_limit_error",
+        Kind::OutOfBudget => "insufficient_quota",
         Kind::Invalid | Kind::NotFound | Kind::MethodNotAllowed | Kind::TooLarge | Kind::SlowClient => {
             "invalid_request_error"
         }

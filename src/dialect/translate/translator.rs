@@ -5,6 +5,7 @@ use serde_json::Value;
 use tollgate_filters::chat::{Client, Collector, Event, Failure, Loss, Losses, Response};
 use tollgate_filters::error::{Error, Kind};
 use tollgate_filters::exchange::Dialect;
+use tollgate_filters::guardrail::{BLOCKED, Findings, Guard};
 use tollgate_filters::recall::{Asked, Listener};
 
 use super::{Decoder, Encoder, parse_error, parse_response, render_error, render_response};
@@ -90,6 +91,7 @@ pub struct Translator {
     work: Work,
     losses: Losses,
     renames: Renames,
+    guard: Option<Box<Guard>>,
 }
 
 #[derive(Debug)]
@@ -138,7 +140,17 @@ impl Translator {
                 renames: Renames::default(),
             })),
         };
-        Self { from, to, client, work, losses: Losses::default(), renames: Renames::default() }
+        Self { from, to, client, work, losses: Losses::default(), renames: Renames::default(), guard: None }
+    }
+
+    /// Has what is said seen to before the client gets it.
+    pub fn guard(&mut self, guard: Guard) {
+        self.guard = Some(Box::new(guard));
+    }
+
+    /// What the guard has found so far.
+    pub fn findings(&self) -> Option<&Findings> {
+        self.guard.as_ref().map(|guard| guard.findings())
     }
 
     /// Calls of functions that went up under other names come back under the client's own.
@@ -181,8 +193,9 @@ impl Translator {
             }
             Work::Stream(stream) => {
                 let mut out = Vec::with_capacity(bytes.len() * 2);
-                if stream.push(bytes, &mut out, &mut self.losses) == Err(TooLong) {
-                    stream.fail("An event of the provider's stream is too long.", &mut out, &mut self.losses);
+                let mut around = Around { guard: self.guard.as_deref_mut(), losses: &mut self.losses };
+                if stream.push(bytes, &mut out, &mut around) == Err(TooLong) {
+                    stream.fail("An event of the provider's stream is too long.", &mut out, &mut around);
                 }
                 Bytes::from(out)
             }
@@ -195,17 +208,24 @@ impl Translator {
         Ok(match std::mem::replace(&mut self.work, Work::Done) {
             Work::Whole(body) => {
                 let body = serde_json::from_slice(&body).map_err(|e| unreadable(&e.to_string()))?;
-                let (answer, response) = self.whole(body).map_err(|e| unreadable(&e.message))?;
+                let (answer, response) = self.whole(body).map_err(|e| match e.code {
+                    Some(BLOCKED) => e,
+                    _ => unreadable(&e.message),
+                })?;
                 (Bytes::from(answer.to_string()), Understood { response, listener: None })
             }
             Work::Failure(status, body) => {
-                let failure = parse_error(self.from, status, &body);
+                let mut failure = parse_error(self.from, status, &body);
+                if let Some(guard) = &mut self.guard {
+                    guard.failure(&mut failure)?;
+                }
                 let error = render_error(self.to.dialect(), &failure, &self.client.request_id);
                 (Bytes::from(error.to_string()), Understood::default())
             }
             Work::Stream(mut stream) => {
                 let mut out = Vec::new();
-                stream.finish(&mut out, &mut self.losses);
+                let mut around = Around { guard: self.guard.as_deref_mut(), losses: &mut self.losses };
+                stream.finish(&mut out, &mut around);
                 // What broke off is nothing to go on from.
                 let Stream { collector, listener, well, .. } = *stream;
                 let response = collector.and_then(|collector| collector.finish().ok());
@@ -223,11 +243,17 @@ impl Translator {
             Output::Dialect(to) => {
                 let mut response = parse_response(self.from, body)?;
                 self.renames.undo_response(&mut response);
+                if let Some(guard) = &mut self.guard {
+                    guard.response(&mut response, losses)?;
+                }
                 let answer = render_response(*to, &response, &self.client, losses);
                 Ok((answer, Some(response)))
             }
             Output::Completions(wanted) => {
-                let response = parse_response(self.from, body)?;
+                let mut response = parse_response(self.from, body)?;
+                if let Some(guard) = &mut self.guard {
+                    guard.response(&mut response, losses)?;
+                }
                 let answer = completions::render(&response, &self.client, wanted, losses);
                 Ok((answer, Some(response)))
             }
@@ -265,15 +291,21 @@ fn unreadable(why: &str) -> Error {
         .code("provider_unreadable")
 }
 
+/// What of the translator a stream works with.
+struct Around<'a> {
+    guard: Option<&'a mut Guard>,
+    losses: &'a mut Losses,
+}
+
 impl Stream {
-    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>, losses: &mut Losses) -> Result<(), TooLong> {
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>, around: &mut Around<'_>) -> Result<(), TooLong> {
         let Self { frames, decoder, events, .. } = self;
         let read = frames.push(bytes, |document| decoder.document(document, events));
-        self.write(out, losses);
+        self.write(out, around);
         read
     }
 
-    fn write(&mut self, out: &mut Vec<u8>, losses: &mut Losses) {
+    fn write(&mut self, out: &mut Vec<u8>, around: &mut Around<'_>) {
         let mut events = std::mem::take(&mut self.events);
         for mut event in events.drain(..) {
             if self.ended {
@@ -282,46 +314,71 @@ impl Stream {
             if !self.renames.is_empty() {
                 self.renames.undo_event(&mut event);
             }
-            if let Some(collector) = &mut self.collector {
-                collector.push(&event);
-            }
-            if let Some(listener) = &mut self.listener {
-                listener.hear(&event);
-            }
-            match &event {
-                Event::Lost(Loss { at, why }) => losses.push(at, *why),
-                Event::End => {
-                    self.ended = true;
-                    self.well = true;
-                    let mut last = Vec::new();
-                    self.encoder.event(&event, &mut last, losses);
-                    if self.comments && !losses.is_empty() {
-                        out.extend_from_slice(format!(": tollgate-lossy {}\n\n", losses.list()).as_bytes());
-                    }
-                    out.extend_from_slice(&last);
-                }
-                event => {
-                    self.ended = matches!(event, Event::Error(_));
-                    self.encoder.event(event, out, losses);
+            let Some(guard) = around.guard.as_deref_mut() else {
+                self.tell(&event, out, around.losses);
+                continue;
+            };
+            let mut seen = Vec::new();
+            let passes = guard.push(event, &mut seen);
+            seen.extend(passes.err().map(|refusal| Event::Error(blocked(&refusal.error))));
+            for event in seen {
+                if !self.ended {
+                    self.tell(&event, out, around.losses);
                 }
             }
         }
         self.events = events;
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>, losses: &mut Losses) {
-        self.decoder.finish(&mut self.events);
-        self.write(out, losses);
-        if !self.ended {
-            self.fail("The provider broke off its answer.", out, losses);
+    fn tell(&mut self, event: &Event, out: &mut Vec<u8>, losses: &mut Losses) {
+        if let Some(collector) = &mut self.collector {
+            collector.push(event);
+        }
+        if let Some(listener) = &mut self.listener {
+            listener.hear(event);
+        }
+        match event {
+            Event::Lost(Loss { at, why }) => losses.push(at, *why),
+            Event::End => {
+                self.ended = true;
+                self.well = true;
+                let mut last = Vec::new();
+                self.encoder.event(event, &mut last, losses);
+                if self.comments && !losses.is_empty() {
+                    out.extend_from_slice(format!(": tollgate-lossy {}\n\n", losses.list()).as_bytes());
+                }
+                out.extend_from_slice(&last);
+            }
+            event => {
+                self.ended = matches!(event, Event::Error(_));
+                self.encoder.event(event, out, losses);
+            }
         }
     }
 
-    fn fail(&mut self, why: &str, out: &mut Vec<u8>, losses: &mut Losses) {
+    fn finish(&mut self, out: &mut Vec<u8>, around: &mut Around<'_>) {
+        self.decoder.finish(&mut self.events);
+        self.write(out, around);
+        if !self.ended {
+            self.fail("The provider broke off its answer.", out, around);
+        }
+    }
+
+    fn fail(&mut self, why: &str, out: &mut Vec<u8>, around: &mut Around<'_>) {
         if !self.ended {
             let failure = Failure { status: 502, message: why.to_owned(), ..Failure::default() };
             self.events.push(Event::Error(failure));
-            self.write(out, losses);
+            self.write(out, around);
         }
+    }
+}
+
+/// What a guardrail does not let through, as the end of a stream.
+fn blocked(error: &Error) -> Failure {
+    Failure {
+        status: error.kind.status(),
+        message: error.message.to_string(),
+        code: error.code.map(str::to_owned),
+        ..Failure::default()
     }
 }

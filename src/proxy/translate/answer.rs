@@ -7,6 +7,7 @@ use pingora::http::ResponseHeader;
 use tollgate_filters::chat::{Client, Failure, Losses, Response};
 use tollgate_filters::error::{Error, Kind};
 use tollgate_filters::exchange::Dialect;
+use tollgate_filters::guardrail::{Findings, Guard};
 use tollgate_filters::recall::{Asked, Key, Remembered, note};
 
 use crate::dialect::renames::Renames;
@@ -26,6 +27,8 @@ pub(in crate::proxy) struct Translation {
     pub(super) asked: Option<Asked>,
     /// Functions that went up under other names.
     pub(super) renames: Renames,
+    /// Sees to what is in the answer.
+    pub(super) guard: Option<Guard>,
     /// From when the answer's header is there.
     answer: Option<Translator>,
 }
@@ -39,6 +42,7 @@ impl Translation {
             request_losses,
             asked: None,
             renames: Renames::default(),
+            guard: None,
             answer: None,
         }
     }
@@ -79,6 +83,9 @@ impl Translation {
         }
         let mut answer = Translator::new(wire, self.output.clone(), form, self.client.clone());
         answer.rename(std::mem::take(&mut self.renames));
+        if let Some(guard) = self.guard.take() {
+            answer.guard(guard);
+        }
         if keep {
             answer.collect();
         }
@@ -126,6 +133,11 @@ impl Translation {
             ..Failure::default()
         };
         self.answer.as_mut()?.break_off(&failure)
+    }
+
+    /// What a guardrail found in the answer.
+    pub(in crate::proxy) fn findings(&self) -> Option<&Findings> {
+        self.answer.as_ref().and_then(Translator::findings)
     }
 
     pub(in crate::proxy) fn answer_losses(&self) -> Option<&Losses> {

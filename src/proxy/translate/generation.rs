@@ -1,5 +1,7 @@
 //! Conversations: read into the neutral form, completed with what the client could not send, written for the target.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use tollgate_filters::adapt::adapt;
@@ -7,6 +9,7 @@ use tollgate_filters::catalogue::Model;
 use tollgate_filters::chat::{Losses, Request, Target as Asked};
 use tollgate_filters::error::{Error, Kind};
 use tollgate_filters::exchange::{Dialect, Operation};
+use tollgate_filters::guardrail::{Checked, Findings, Guard, Guardrail, may_be_sealed};
 use tollgate_filters::ports::Reasonings as _;
 use tollgate_filters::recall::{self, Gaps, Recalled};
 use tollgate_filters::route::Target;
@@ -19,6 +22,7 @@ use crate::dialect::translate::{Output, parse_request, render_request};
 use crate::gateway::Gateway;
 use crate::provider::Provider;
 use crate::proxy::ctx::Ctx;
+use crate::proxy::guard;
 
 /// A request as the translation reads it.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub(in crate::proxy) struct Neutral {
     /// What its answer is noted under.
     asked: recall::Asked,
     output: Output,
+    /// What its organisation's guardrail made of it.
+    guarded: Option<(Arc<Guardrail>, Checked)>,
     /// What a Responses object repeats of its request.
     echo: Map<String, Value>,
 }
@@ -52,6 +58,7 @@ impl Neutral {
             request.stream = operation == Operation::StreamGenerate;
         }
         let asked = recall::Asked::of(&request);
+        let guarded = check(ctx, &mut request)?;
         let echo = match (dialect, serde_json::from_slice(body)) {
             (Dialect::OpenaiResponses, Ok(Value::Object(mut echo))) => {
                 echo.shift_remove("input");
@@ -62,8 +69,30 @@ impl Neutral {
             }
             _ => Map::new(),
         };
-        Ok(Self { request, losses, asked, output, echo })
+        Ok(Self { request, losses, asked, output, guarded, echo })
     }
+
+    /// Whether the guardrail changed the request, or has to see the answer.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.guarded.as_ref().is_some_and(|(guardrail, checked)| checked.edited || guardrail.checks_output())
+    }
+
+    /// The guard of its answer, which comes in the dialect `wire`.
+    fn guard(&self, wire: Dialect, provider: &Provider) -> Option<Guard> {
+        let (guardrail, checked) = self.guarded.as_ref()?;
+        guardrail.guard(checked.clone(), may_be_sealed(wire, &provider.quirks))
+    }
+}
+
+/// Has the organisation's guardrail look at the request, which it may change.
+fn check(ctx: &Ctx, request: &mut Request) -> Result<Option<(Arc<Guardrail>, Checked)>, Error> {
+    let Some(guardrail) = ctx.gateway.chain.guardrails.for_org(ctx.org()) else { return Ok(None) };
+    let checked = guardrail.check_request(request).map_err(|refusal| {
+        guard::tell(&ctx.gateway, ctx, &refusal.findings);
+        Error::from(refusal)
+    })?;
+    guard::tell(&ctx.gateway, ctx, &checked.findings);
+    Ok(Some((guardrail.clone(), Checked { findings: Findings::default(), ..checked })))
 }
 
 /// Anthropic's message threads, which its SDK's tool runner uses: the provider keeps the conversation and is sent what is
@@ -132,6 +161,7 @@ pub(super) async fn prepare(
     let mut translation = Translation::new(client, neutral.output.clone(), request.stream, losses);
     translation.asked = Some(neutral.asked);
     translation.renames = renames;
+    translation.guard = neutral.guard(wire, provider);
     Ok(Prepared { wire, path: provider.path(&path, wire, false).into_owned(), body, translation })
 }
 

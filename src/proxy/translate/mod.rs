@@ -45,7 +45,7 @@ pub(super) async fn prepare(gateway: &Gateway, ctx: &mut Ctx) -> Result<Option<P
     let Some((dialect, operation)) = ctx.asked else { return Ok(None) };
     let Some(target) = ctx.current().cloned() else { return Ok(None) };
     let Some(provider) = gateway.providers.get(target.provider) else { return Ok(None) };
-    if ctx.path.native {
+    if ctx.path.native && !ctx.guarded {
         return Ok(None);
     }
     let mut prepared = match operation {
@@ -53,7 +53,9 @@ pub(super) async fn prepare(gateway: &Gateway, ctx: &mut Ctx) -> Result<Option<P
             Some(prepared) => prepared,
             None => return Ok(None),
         },
-        _ if provider.speaks(dialect, operation) && !has_foreign_seal(ctx, dialect) => return Ok(None),
+        _ if provider.speaks(dialect, operation) && !ctx.guarded && !has_foreign_seal(ctx, dialect) => {
+            return Ok(None);
+        }
         Operation::CountTokens => other::count(gateway, ctx, dialect, provider, &target)?,
         _ if operation.generates() => generation::prepare(gateway, ctx, dialect, provider, &target).await?,
         _ => return Ok(None),
@@ -170,6 +172,11 @@ pub(super) fn request_header(request: &mut RequestHeader, wire: Dialect) {
     if wire == Dialect::Anthropic {
         insert(HeaderName::from_static("anthropic-version"), "2023-06-01");
     }
+}
+
+/// Reads the conversation for its guardrail, and says whether that has something to do in it.
+pub(super) fn must_be_read(ctx: &mut Ctx, dialect: Dialect, operation: Operation) -> Result<bool, Error> {
+    Ok(neutral(ctx, dialect, operation)?.is_guarded())
 }
 
 /// The conversation as the translation reads it, once for all targets.

@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use tollgate_filters::exchange::{Dialect, Operation};
-use tollgate_filters::usage::Usage;
+use tollgate_filters::usage::{ClientLeft, Usage};
 
 use super::*;
 use crate::store::read_rows;
@@ -34,6 +34,8 @@ fn row(n: u64) -> Row {
         translated_to: None,
         request_losses: None,
         answer_losses: None,
+        bridge: None,
+        client_left: (n % 2 == 1).then_some(ClientLeft::Drained),
     }
 }
 

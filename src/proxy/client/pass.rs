@@ -1,11 +1,6 @@
-//! A client session whose body has been read, shown to Pingora as one that has a body to send again.
-//!
-//! Pingora sends a request body upstream if its retry buffer holds something. A body without a declared
-//! length outgrows that buffer before anybody knows how long it is, and cannot be put back. This wrapper
-//! passes everything through to the client's session, except that its retry buffer is never empty:
-//! Pingora then asks for the body on each attempt, and the request body filter puts in the real one.
+//! What Pingora asks of a session, passed through to the client's own, except where the wrapper knows better.
 
-use std::mem;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,32 +9,35 @@ use futures_core::Stream;
 use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
+use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session as CustomSession;
-use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
-use pingora::{Error, ErrorType, Result};
-use pingora_proxy::Session;
+use pingora::{Error, ErrorSource, ErrorType, Result};
 
-/// Wraps the client's session. Its connection is closed after the answer: Pingora reuses none of
-/// sessions that it does not know.
-pub(super) fn wrap(session: &mut Session) {
-    let client: &mut ServerSession = session.as_mut();
-    client.set_keepalive(None);
-    // `()` is Pingora's own stand-in for a custom session; it is there for this one line.
-    let inner = mem::replace(client, ServerSession::Custom(Box::new(())));
-    *client = ServerSession::Custom(Box::new(Replay { inner }));
+use super::Client;
+use crate::conf::OnLeave;
+
+/// Whether reading failed because nobody is there. A client that sends more than its request has not left.
+fn is_departure(e: &Error) -> bool {
+    matches!(e.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::H2Error)
 }
 
-struct Replay {
-    inner: ServerSession,
+/// Pingora marks no write of trailers as the client's.
+pub(super) fn is_failed_write(e: &Error) -> bool {
+    *e.esource() == ErrorSource::Downstream || matches!(e.etype(), ErrorType::WriteError)
+}
+
+/// Whether an answer ends with one of `tasks`.
+pub(super) fn ends(tasks: &[HttpTask]) -> bool {
+    tasks.iter().any(HttpTask::is_end)
 }
 
 /// What stands in for the body until the filter replaces it.
 const STAND_IN: Bytes = Bytes::from_static(b"body");
 
 #[async_trait]
-impl CustomSession for Replay {
+impl CustomSession for Client {
     fn req_header(&self) -> &RequestHeader {
         self.inner.req_header()
     }
@@ -57,23 +55,47 @@ impl CustomSession for Replay {
     }
 
     async fn write_response_header(&mut self, response: Box<ResponseHeader>, _: bool) -> Result<()> {
-        self.inner.write_response_header(response).await
+        if self.has_left() {
+            return Ok(());
+        }
+        let result = self.inner.write_response_header(response).await;
+        self.written(result)
     }
 
     async fn write_response_header_ref(&mut self, response: &ResponseHeader, _: bool) -> Result<()> {
-        self.inner.write_response_header_ref(response).await
+        if self.has_left() {
+            return Ok(());
+        }
+        let result = self.inner.write_response_header_ref(response).await;
+        self.written(result)
     }
 
     async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
-        self.inner.write_response_body(data, end).await
+        if self.has_left() {
+            return Ok(());
+        }
+        let result = self.inner.write_response_body(data, end).await;
+        self.written(result)
     }
 
     async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
-        self.inner.write_response_trailers(trailers).await
+        if self.has_left() {
+            return Ok(());
+        }
+        let result = self.inner.write_response_trailers(trailers).await;
+        self.written(result)
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        self.inner.response_duplex_vec(tasks).await
+        let end = self.pass_on(tasks).await?;
+        if end || !self.shared.cut.load(Ordering::Relaxed) {
+            return Ok(end);
+        }
+        if !self.has_left() {
+            let finished = self.inner.finish_body().await;
+            self.written(finished)?;
+        }
+        Ok(true)
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {
@@ -109,23 +131,40 @@ impl CustomSession for Replay {
     }
 
     async fn shutdown(&mut self, _: u32, _: &str) {
-        self.inner.shutdown().await;
+        if !self.has_left() {
+            self.inner.shutdown().await;
+        }
     }
 
     fn is_body_done(&mut self) -> bool {
-        true
+        self.replays || self.inner.is_body_done()
     }
 
     async fn finish(&mut self) -> Result<()> {
-        self.inner.finish_body().await
+        if self.has_left() {
+            return Ok(());
+        }
+        let result = self.inner.finish_body().await;
+        self.written(result)
     }
 
     fn is_body_empty(&mut self) -> bool {
-        false
+        !self.replays && self.inner.is_body_empty()
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
-        self.inner.read_body_or_idle(no_body_expected).await
+        if self.has_left() {
+            return self.wait().await;
+        }
+        // A request that is not whole is worth nothing to the provider.
+        let idle = no_body_expected || self.is_body_done();
+        match self.inner.read_body_or_idle(no_body_expected).await {
+            Err(e) if idle && self.on_leave != OnLeave::Cancel && is_departure(&e) => {
+                self.leaves();
+                self.wait().await
+            }
+            result => result,
+        }
     }
 
     fn body_bytes_sent(&self) -> usize {
@@ -156,14 +195,18 @@ impl CustomSession for Replay {
         self.inner.to_h1_raw()
     }
 
-    fn enable_retry_buffering(&mut self) {}
+    fn enable_retry_buffering(&mut self) {
+        if !self.replays {
+            self.inner.enable_retry_buffering();
+        }
+    }
 
     fn retry_buffer_truncated(&self) -> bool {
-        false
+        !self.replays && self.inner.retry_buffer_truncated()
     }
 
     fn get_retry_buffer(&self) -> Option<Bytes> {
-        Some(STAND_IN)
+        if self.replays { Some(STAND_IN) } else { self.inner.get_retry_buffer() }
     }
 
     async fn finish_custom(&mut self) -> Result<()> {
@@ -194,5 +237,5 @@ impl CustomSession for Replay {
 
 /// Pingora asks only where it was given one before.
 fn no_messages() -> Box<Error> {
-    Error::explain(ErrorType::InternalError, "a replayed session has no custom messages")
+    Error::explain(ErrorType::InternalError, "a wrapped session has no custom messages")
 }
