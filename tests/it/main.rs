@@ -10,17 +10,26 @@
     clippy::similar_names
 )]
 
+mod attacks;
 mod bodies;
+mod budgets;
+mod cut;
 mod errors;
 mod exchange;
 mod faults;
+mod guardrail;
 mod keys;
+mod leave;
 mod ledger;
+mod limits;
 mod load;
+mod permissions;
 mod process;
 mod protocols;
 mod replay;
+mod security_log;
 mod support;
+mod tokens;
 mod translate;
 mod translate_plan;
 mod translate_state;

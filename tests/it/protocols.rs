@@ -125,7 +125,7 @@ fn tls_is_spoken_to_clients_and_to_providers() {
     };
     let cert = file("cert.pem", &certificate.cert.pem());
     let key = file("key.pem", &certificate.signing_key.serialize_pem());
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -173,7 +173,7 @@ fn tls_is_spoken_to_clients_and_to_providers() {
 fn a_provider_that_shows_a_strangers_certificate_is_not_believed() {
     let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(certificate.signing_key.serialize_der()));
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()

@@ -53,7 +53,7 @@ impl Process {
         log: Option<&Path>,
         upstream: SocketAddr,
         threads: usize,
-        server: &str,
+        (server, conf): (&str, &str),
     ) -> Result<Self> {
         let binary = binary.map_or_else(|| beside_this("tollgate"), |path| Ok(path.to_owned()))?;
         let [address, admin] = free_addresses()?;
@@ -65,9 +65,9 @@ impl Process {
             &file,
             format!(
                 "[server]\nlisten = [\"{address}\"]\nadmin = \"{admin}\"\ndata = \"{data}\"\nthreads = {threads}\n{server}\n\
-                 [[keys]]\nname = \"bench\"\nkey = \"{API_KEY}\"\n\n\
+                 [[keys]]\nname = \"bench\"\nkey = \"{API_KEY}\"\nuser = \"bench\"\n\n\
                  [providers.mock]\ndialects = [\"openai_chat\"]\nbase_url = \"http://{upstream}\"\n\
-                 api_key = \"sk-mock\"\nmodels = [\"{MODEL}\"]\n{}",
+                 api_key = \"sk-mock\"\nmodels = [\"{MODEL}\"]\n{}{conf}",
                 dialects(upstream)
             ),
         )?;

@@ -22,6 +22,7 @@ usage: bench [flags]
   --only floor       a second floor in Tollgate's place: shows the noise of the measurement
   --tollgate PATH    the binary to measure (the one beside this)
   --server LINE      a further line for Tollgate's [server] table, such as work_stealing=false
+  --conf FILE        further tables for Tollgate's configuration, such as tests/bench/policy.toml
   --log FILE         keep Tollgate's access log (goes to /dev/null)
   --json FILE        write the figures as JSON too";
 
@@ -39,6 +40,8 @@ pub struct Options {
     pub only_floor: bool,
     pub tollgate: Option<PathBuf>,
     pub server: String,
+    /// Further tables of the configuration.
+    pub conf: String,
     pub log: Option<PathBuf>,
     pub json: Option<PathBuf>,
 }
@@ -59,6 +62,7 @@ impl Options {
             only_floor: false,
             tollgate: None,
             server: String::new(),
+            conf: String::new(),
             log: None,
             json: None,
         }
@@ -90,6 +94,7 @@ impl Options {
                 "--only" if value == "floor" => options.only_floor = true,
                 "--tollgate" => options.tollgate = Some(value.into()),
                 "--server" => options.server = format!("{}{value}\n", options.server),
+                "--conf" => options.conf = std::fs::read_to_string(value)?,
                 "--log" => options.log = Some(value.into()),
                 "--json" => options.json = Some(value.into()),
                 _ => return Err(format!("{flag} {value} is not understood\n\n{USAGE}").into()),

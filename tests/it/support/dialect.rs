@@ -110,8 +110,17 @@ impl Dialect {
     fn check_error_body(self, body: &Value, status: u16, id: &str) {
         let error = &body["error"];
         assert!(error["message"].as_str().is_some_and(|m| m.len() > 10), "{self:?}: {body}");
-        let openai = if status < 500 { "invalid_request_error" } else { "server_error" };
+        let openai = match status {
+            401 => "authentication_error",
+            403 => "permission_error",
+            429 => "rate_limit_error",
+            status if status < 500 => "invalid_request_error",
+            _ => "server_error",
+        };
         let (anthropic, gemini) = match status {
+            401 => ("authentication_error", "UNAUTHENTICATED"),
+            403 => ("permission_error", "PERMISSION_DENIED"),
+            429 => ("rate_limit_error", "RESOURCE_EXHAUSTED"),
             400 | 408 => ("invalid_request_error", "INVALID_ARGUMENT"),
             502 => ("api_error", "UNAVAILABLE"),
             504 => ("timeout_error", "DEADLINE_EXCEEDED"),

@@ -6,6 +6,7 @@ pub mod client;
 pub mod dialect;
 pub mod gateway;
 pub mod http2;
+pub mod policy;
 pub mod provider;
 
 pub use client::{Answer, Client};

@@ -19,7 +19,14 @@ fn start(options: &Options, folder: &Folder, upstream: SocketAddr) -> Result<Pro
         Process::floor("floor 2", upstream, options.threads)?
     } else {
         let (binary, log) = (options.tollgate.as_deref(), options.log.as_deref());
-        Process::tollgate(binary, &folder.0, log, upstream, options.threads, &options.server)?
+        Process::tollgate(
+            binary,
+            &folder.0,
+            log,
+            upstream,
+            options.threads,
+            (&options.server, &options.conf),
+        )?
     };
     Ok(Proxies { floor, other })
 }
@@ -58,7 +65,7 @@ async fn measure(options: &Options) -> Result<Report> {
 async fn translated(options: &Options, folder: &Folder, upstream: SocketAddr) -> Result<Vec<Direction>> {
     let gateway = || {
         let (binary, log) = (options.tollgate.as_deref(), options.log.as_deref());
-        Process::tollgate(binary, &folder.0, log, upstream, options.threads, &options.server)
+        Process::tollgate(binary, &folder.0, log, upstream, options.threads, (&options.server, &options.conf))
     };
     let mut proxies = Proxies { floor: gateway()?, other: gateway()? };
     proxies.ready().await?;
