@@ -92,7 +92,7 @@ pub trait Counters: fmt::Debug + Send + Sync {
     /// Takes every charge of the leases, which are parts of one exchange, or none and says why; the states of the
     /// outcome are those of all their charges in order. A lease that is not settled (the process died) lapses: its
     /// places and its money are free again, its units stay taken.
-    async fn reserve(&self, leases: &[Lease]) -> Outcome;
+    async fn reserve(&self, leases: &[&Lease]) -> Outcome;
 
     /// Ends a lease. Returns at once; what a store cannot take now it takes later, and once.
     fn settle(&self, settlement: Settlement);

@@ -140,6 +140,11 @@ pub fn is_plain(path: &str) -> bool {
 /// Whether a path that asks for nothing in particular here is something in particular to a server that reads paths more
 /// loosely: without regard to case, with escapes undone, without parameters, dots or blanks at the end of a segment.
 pub fn is_disguise(method: &Method, path: &str, sdk: Sdk) -> bool {
+    let asked = |path: &str| classify(method, path, sdk).map_or(Operation::Other, |asked| asked.operation);
+    // Nearly every request ends here.
+    if asked(path) != Operation::Other {
+        return false;
+    }
     let plain = percent_decode(path).replace('\\', "/").to_ascii_lowercase();
     let bare = |segment: &str| {
         let segment = segment.split(';').next().unwrap_or_default();
@@ -153,8 +158,7 @@ pub fn is_disguise(method: &Method, path: &str, sdk: Sdk) -> bool {
             loose = format!("{}:{method}", model.replace("/tunedmodels/", "/tunedModels/"));
         }
     }
-    let asked = |path: &str| classify(method, path, sdk).map_or(Operation::Other, |asked| asked.operation);
-    asked(path) == Operation::Other && asked(&loose) != Operation::Other
+    asked(&loose) != Operation::Other
 }
 
 /// A path segment with its percent-escapes undone, as far as they are text.

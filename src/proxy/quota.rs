@@ -28,6 +28,8 @@ pub(super) struct Holding {
     caller: Option<Reserved>,
     /// By those that name whom is asked, for the current target.
     target: Option<Reserved>,
+    /// The target that the last reservation was for; with or without something to hold.
+    reserved_for: Option<usize>,
     /// Leases so far.
     parts: u32,
     pub(super) standings: Vec<Standing>,
@@ -52,17 +54,20 @@ impl Holding {
 }
 
 /// Reserves what the exchange is about to use; for a target that has no room, on to the next. What an earlier call
-/// reserved for the caller stays; so this is for the first target and for each that follows.
+/// reserved for the caller, or for the current target, stays; so this is for the first target and for each that follows.
 pub(super) async fn reserve(gateway: &Gateway, ctx: &mut Ctx) -> Result<(), Error> {
     let quotas = &gateway.chain.quotas;
-    if quotas.is_empty() || ctx.holding.caller.is_some() && !quotas.are_of_the_target() {
+    if quotas.is_empty() || ctx.holding.reserved_for == Some(ctx.target) {
         return Ok(());
     }
     drop_unpriced(gateway, ctx)?;
     let mut first = None;
     loop {
         let refusal = match reserve_for_target(gateway, ctx).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                ctx.holding.reserved_for = Some(ctx.target);
+                return Ok(());
+            }
             Err((Part::Caller, refusal)) => return Err(refusal),
             Err((Part::Target, refusal)) => first.get_or_insert(refusal).clone(),
         };
@@ -75,29 +80,29 @@ pub(super) async fn reserve(gateway: &Gateway, ctx: &mut Ctx) -> Result<(), Erro
 
 async fn reserve_for_target(gateway: &Gateway, ctx: &mut Ctx) -> Result<(), (Part, Error)> {
     let quotas = &gateway.chain.quotas;
+    let Some(target) = ctx.current().cloned() else { return Ok(()) };
+    let subject = subject(gateway, ctx, Some(&target));
+    let own = estimate(gateway, ctx, std::slice::from_ref(&target));
     let mut held: Vec<(Part, Held)> = Vec::new();
-    if ctx.holding.caller.is_none() {
-        let (subject, estimate) = (subject(gateway, ctx, None), estimate(gateway, ctx, None));
+    if ctx.holding.reserved_for.is_none() {
+        // Whichever is asked in the end, there is room for it.
+        let dearest =
+            if ctx.plan.targets.len() > 1 { estimate(gateway, ctx, &ctx.plan.targets) } else { own };
         let id = ctx.holding.next(ctx.uuid.as_u128());
-        let caller = quotas.hold(Part::Caller, id, &subject, &estimate, ctx.time);
+        let caller = quotas.hold(Part::Caller, id, &subject, &dearest, ctx.time);
         held.extend(caller.map_err(|e| (Part::Caller, e))?.map(|held| (Part::Caller, held)));
     }
-    // What is held for the current target already (it was reserved when the plan was made, or its connection turned out
-    // dead and is made again) is not taken twice.
-    let is_wanted = quotas.are_of_the_target() && ctx.holding.target.is_none();
-    if let Some(target) = ctx.current().filter(|_| is_wanted).cloned() {
-        let (subject, estimate) =
-            (subject(gateway, ctx, Some(&target)), estimate(gateway, ctx, Some(&target)));
+    if quotas.are_of_the_target() {
         let id = ctx.holding.next(ctx.uuid.as_u128());
-        let target = quotas.hold(Part::Target, id, &subject, &estimate, ctx.time);
+        let target = quotas.hold(Part::Target, id, &subject, &own, ctx.time);
         held.extend(target.map_err(|e| (Part::Target, e))?.map(|held| (Part::Target, held)));
     }
     if held.is_empty() {
         return Ok(());
     }
-    let leases: Vec<_> = held.iter().map(|(_, held)| held.lease.clone()).collect();
-    let outcome = gateway.counters.reserve(&leases).await;
     let parts: Vec<&Held> = held.iter().map(|(_, held)| held).collect();
+    let leases: Vec<_> = parts.iter().map(|held| &held.lease).collect();
+    let outcome = gateway.counters.reserve(&leases).await;
     let states: Vec<Vec<State>> = split(&outcome, &parts).into_iter().map(<[State]>::to_vec).collect();
     ctx.holding.standings.clear();
     if let Some(Reserved { held, states }) = &ctx.holding.caller {
@@ -128,10 +133,10 @@ async fn reserve_for_target(gateway: &Gateway, ctx: &mut Ctx) -> Result<(), (Par
 /// Where a budget counts money, a target without a price would spend uncounted: it is passed over.
 fn drop_unpriced(gateway: &Gateway, ctx: &mut Ctx) -> Result<(), Error> {
     let quotas = &gateway.chain.quotas;
-    if ctx.holding.caller.is_some() || !quotas.has_budgets() || ctx.plan.targets.len() < 2 {
+    if ctx.holding.reserved_for.is_some() || !quotas.has_budgets() || ctx.plan.targets.len() < 2 {
         return Ok(());
     }
-    let (subject, estimate) = (subject(gateway, ctx, None), estimate(gateway, ctx, None));
+    let (subject, estimate) = (subject(gateway, ctx, None), estimate(gateway, ctx, &ctx.plan.targets));
     let id = LeaseId { exchange: 0, part: 0 };
     let held = quotas.hold(Part::Caller, id, &subject, &estimate, ctx.time)?;
     if held.is_some_and(|held| quotas.refuse_unpriced(&held)) {
@@ -202,8 +207,8 @@ fn subject(gateway: &Gateway, ctx: &Ctx, target: Option<&Target>) -> Subject {
     }
 }
 
-/// What `target` is going to use, or the dearest of all targets.
-fn estimate(gateway: &Gateway, ctx: &Ctx, target: Option<&Target>) -> Estimate {
+/// What the dearest of `targets` is going to use.
+fn estimate(gateway: &Gateway, ctx: &Ctx, targets: &[Target]) -> Estimate {
     // Looking something up uses nothing.
     let posts = ctx.method == http::Method::POST;
     let uses = posts
@@ -213,7 +218,6 @@ fn estimate(gateway: &Gateway, ctx: &Ctx, target: Option<&Target>) -> Estimate {
     if !uses {
         return Estimate { cost: Some(Decimal::ZERO), ..Estimate::default() };
     }
-    let targets = target.map_or(&ctx.plan.targets[..], std::slice::from_ref);
     let mut estimate = Estimate { uses, ..Estimate::default() };
     for target in targets {
         let usage = usage(gateway, ctx, target);

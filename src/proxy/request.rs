@@ -136,16 +136,9 @@ fn understand(gateway: &Gateway, session: &Session, ctx: &mut Ctx) -> Result<Opt
             "The request path has empty or dot segments, escapes that need not be there, or is another one in disguise; write it plainly.",
         ));
     }
-    let with_version = format!("/v1{rest}");
     let asked = match asked {
         Some(asked) => asked,
-        // A provider's own path to what other providers have behind a version.
-        None if native && names_operation(&request.method, &with_version, sdk) => Asked {
-            model: None,
-            ..classify(&request.method, &with_version, sdk).ok_or_else(|| no_such_path(path))?
-        },
-        // Behind its prefix a provider may have paths without a version.
-        None if native => Asked { dialect: Dialect::OpenaiChat, operation: Operation::Other, model: None },
+        None if native => without_version(&request.method, rest, sdk),
         None => return Err(no_such_path(path)),
     };
     ctx.asked = Some((asked.dialect, asked.operation));
@@ -280,8 +273,14 @@ async fn read_body(
     Ok(())
 }
 
-fn names_operation(method: &Method, path: &str, sdk: Sdk) -> bool {
-    classify(method, path, sdk).is_some_and(|asked| asked.operation != Operation::Other)
+/// What a provider's own path without a version asks for, such as `/chat/completions` behind its prefix: what it would
+/// with one.
+fn without_version(method: &Method, path: &str, sdk: Sdk) -> Asked<'static> {
+    let with_one = format!("/v1{path}");
+    let (dialect, operation) = classify(method, &with_one, sdk)
+        .filter(|asked| asked.operation != Operation::Other)
+        .map_or((Dialect::OpenaiChat, Operation::Other), |asked| (asked.dialect, asked.operation));
+    Asked { dialect, operation, model: None }
 }
 
 fn plan(

@@ -123,7 +123,7 @@ impl Allowance {
     fn ask(self: &Arc<Self>, gateway: &Arc<Gateway>, more: Vec<Held>, now: u64) {
         let (allowance, gateway) = (self.clone(), gateway.clone());
         let mut asking = Box::pin(async move {
-            let leases: Vec<_> = more.iter().map(|held| held.lease.clone()).collect();
+            let leases: Vec<_> = more.iter().map(|held| &held.lease).collect();
             let outcome = gateway.counters.reserve(&leases).await;
             let denied = outcome.denied.map(|mut index| {
                 for held in &more {

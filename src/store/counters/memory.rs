@@ -58,7 +58,7 @@ impl Default for MemoryCounters {
 
 #[async_trait]
 impl Counters for MemoryCounters {
-    async fn reserve(&self, leases: &[Lease]) -> Outcome {
+    async fn reserve(&self, leases: &[&Lease]) -> Outcome {
         self.reserve_at(leases, now())
     }
 
@@ -78,7 +78,7 @@ impl Counters for MemoryCounters {
 
 impl MemoryCounters {
     /// A reservation at `now`, in microseconds since 1970.
-    pub fn reserve_at(&self, leases: &[Lease], now: u64) -> Outcome {
+    pub fn reserve_at(&self, leases: &[&Lease], now: u64) -> Outcome {
         let nothing = Outcome { denied: None, states: SmallVec::new(), degraded: false };
         let Some(first) = leases.first() else { return nothing };
         self.with(&first.org, |org| {

@@ -134,7 +134,7 @@ proptest! {
                         .filter_map(|(rule, amount)| Some(Charge { key: key(rule), take: take(rule, (*amount)?, &rates) }))
                         .collect();
                     let lease = Lease { id: LeaseId { exchange: number as u128, part: 0 }, org: Arc::from("acme"), charges };
-                    let outcome = counters.reserve_at(std::slice::from_ref(&lease), now);
+                    let outcome = counters.reserve_at(&[&lease], now);
                     let allowed = lease.charges.iter().all(|charge| reference.fits(charge, now));
                     prop_assert_eq!(outcome.denied.is_none(), allowed, "{:?}", outcome);
                     for (charge, state) in lease.charges.iter().zip(&outcome.states) {
@@ -186,7 +186,7 @@ fn counters_that_say_nothing_are_forgotten() {
     let mut now = 1_000_000_000;
     for thread in 0..100_000_u64 {
         let key = Key { rule: RuleId(1), values: [Arc::from(thread.to_string())].into_iter().collect() };
-        counters.reserve_at(&[lease(1, vec![Charge { key, take: Take::Units { rate, units: 1 } }])], now);
+        counters.reserve_at(&[&lease(1, vec![Charge { key, take: Take::Units { rate, units: 1 } }])], now);
         now += 10_000;
     }
     // Each is full again after a tenth of a second, so ten at a time say something.
@@ -215,7 +215,7 @@ fn concurrent_threads_take_no_more_than_there_is() {
                 let (counters, take) = (&counters, &take);
                 scope.spawn(move || {
                     (0..500)
-                        .filter(|n| counters.reserve_at(&[take(thread * 1000 + n)], now).denied.is_none())
+                        .filter(|n| counters.reserve_at(&[&take(thread * 1000 + n)], now).denied.is_none())
                         .count()
                 })
             })
@@ -224,7 +224,7 @@ fn concurrent_threads_take_no_more_than_there_is() {
     });
     assert_eq!(passed, 700);
     let rest = counters
-        .reserve_at(&[lease(9, vec![Charge { key: key(0), take: Take::Units { rate, units: 300 } }])], now);
+        .reserve_at(&[&lease(9, vec![Charge { key: key(0), take: Take::Units { rate, units: 300 } }])], now);
     assert_eq!(rest.denied, None, "what was denied for want of a place took no unit");
 }
 
@@ -263,7 +263,7 @@ fn what_a_decision_costs() {
         let start = Instant::now();
         let id = LeaseId { exchange: u128::from(round), part: 1 };
         let held = quotas.hold(Part::Caller, id, &subject, &estimate, now() / 1000).unwrap().unwrap();
-        let outcome = counters.reserve_at(std::slice::from_ref(&held.lease), now());
+        let outcome = counters.reserve_at(&[&held.lease], now());
         let between = Instant::now();
         assert_eq!((outcome.denied, outcome.states.len()), (None, 5));
         counters.settle_at(&held.settle(&usage, Decimal::new(100_000, 9)), now());

@@ -27,7 +27,7 @@ enum Admission {
 
 impl RedisCounters {
     /// Asks Redis; `None` where it is away, or too slow. What is still under way then is seen to later.
-    pub(super) async fn ask(&self, org: &Arc<str>, leases: &[Lease]) -> Option<Outcome> {
+    pub(super) async fn ask(&self, org: &Arc<str>, leases: &[&Lease]) -> Option<Outcome> {
         let shared = &self.shared;
         let deadline = Instant::now() + shared.conf.deadline;
         let mut guarded = true;
@@ -82,7 +82,7 @@ impl RedisCounters {
         &self,
         call: Call,
         org: &Arc<str>,
-        leases: &[Lease],
+        leases: &[&Lease],
         deadline: Instant,
     ) -> Result<Value, Failure> {
         let shared = self.shared.clone();
@@ -102,22 +102,24 @@ struct Waiting<'a> {
     counters: &'a RedisCounters,
     flight: Option<Flight>,
     org: &'a Arc<str>,
-    leases: &'a [Lease],
+    leases: &'a [&'a Lease],
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let Some(flight) = self.flight.take() else { return };
-        let (shared, org, leases) = (self.counters.shared.clone(), self.org.clone(), self.leases.to_vec());
+        let (shared, org) = (self.counters.shared.clone(), self.org.clone());
+        let leases: Vec<Lease> = self.leases.iter().map(|lease| (*lease).clone()).collect();
         self.counters.runtime.spawn(async move {
             let answer = timeout(PATIENCE * 2, flight).await;
+            let leases: Vec<&Lease> = leases.iter().collect();
             shared.came_late(&org, &leases, answer.ok().and_then(Result::ok));
         });
     }
 }
 
 impl Shared {
-    fn admit(&self, org: &Arc<str>, leases: &[Lease], group: usize, sent: i64, guarded: bool) -> Admission {
+    fn admit(&self, org: &Arc<str>, leases: &[&Lease], group: usize, sent: i64, guarded: bool) -> Admission {
         let deadline = i64::try_from(self.conf.deadline.as_micros()).unwrap_or(i64::MAX);
         let until = if guarded { self.health.redis_time(group, sent.saturating_add(deadline)) } else { 0 };
         self.books.with(org, |org| match &org.mode {
@@ -127,7 +129,7 @@ impl Shared {
         })
     }
 
-    fn answered(&self, org: &Arc<str>, leases: &[Lease], answer: Value) -> Option<Answered> {
+    fn answered(&self, org: &Arc<str>, leases: &[&Lease], answer: Value) -> Option<Answered> {
         let mut numbers = Numbers::of(answer)?;
         let answered = self.books.with(org, |org| {
             let answered = org.answered(leases, &mut numbers)?;
@@ -148,7 +150,7 @@ impl Shared {
     }
 
     /// The answer to a reservation that was not waited for. What Redis took, and nobody else did, goes back.
-    fn came_late(&self, org: &Arc<str>, leases: &[Lease], answer: Option<Value>) {
+    fn came_late(&self, org: &Arc<str>, leases: &[&Lease], answer: Option<Value>) {
         let mut numbers = answer.and_then(Numbers::of);
         let status = numbers.as_mut().and_then(Numbers::number);
         self.books.with(org, |org| {

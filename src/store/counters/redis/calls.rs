@@ -47,7 +47,7 @@ pub struct Answered {
 
 impl Org {
     /// `until`: when it may be done at the latest, by Redis' clock; 0 at any time.
-    pub fn reserve_call(&self, me: &Me, leases: &[Lease], until: u64) -> Call {
+    pub fn reserve_call(&self, me: &Me, leases: &[&Lease], until: u64) -> Call {
         let mut call = Call::new(&RESERVE);
         call.key(self.sequence.clone());
         call.arg(until);
@@ -200,7 +200,7 @@ impl Org {
     }
 
     /// What the script answered; notes what it said of budgets, and what the leases hold from now on.
-    pub fn answered(&mut self, leases: &[Lease], answer: &mut Numbers) -> Option<Answered> {
+    pub fn answered(&mut self, leases: &[&Lease], answer: &mut Numbers) -> Option<Answered> {
         let code = answer.number()?;
         let now = answer.number()?;
         let lost = answer.flag()?;
@@ -218,7 +218,7 @@ impl Org {
         Some(Answered { reply, now, lost })
     }
 
-    fn states(&mut self, leases: &[Lease], answer: &mut Numbers, now: u64) -> Option<SmallVec<[State; 6]>> {
+    fn states(&mut self, leases: &[&Lease], answer: &mut Numbers, now: u64) -> Option<SmallVec<[State; 6]>> {
         let charges = leases.iter().flat_map(|lease| &lease.charges);
         charges
             .map(|charge| {

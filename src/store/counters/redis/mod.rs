@@ -134,7 +134,7 @@ impl RedisCounters {
 
 #[async_trait]
 impl Counters for RedisCounters {
-    async fn reserve(&self, leases: &[Lease]) -> Outcome {
+    async fn reserve(&self, leases: &[&Lease]) -> Outcome {
         let Some(org) = leases.first().map(|lease| &lease.org) else {
             return Outcome { denied: None, states: SmallVec::new(), degraded: false };
         };
@@ -167,7 +167,7 @@ impl Counters for RedisCounters {
 }
 
 impl Shared {
-    fn decide_here(&self, org: &Arc<str>, leases: &[Lease]) -> Outcome {
+    fn decide_here(&self, org: &Arc<str>, leases: &[&Lease]) -> Outcome {
         self.health.here.fetch_add(1, Ordering::Relaxed);
         let parts = self.conf.replicas.unwrap_or_else(|| self.health.replicas.load(Ordering::Relaxed));
         self.books.with(org, |org| org.decide_here(leases, parts, now()))

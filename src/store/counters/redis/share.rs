@@ -14,7 +14,7 @@ const UNTIL_SHARED: Duration = Duration::from_secs(1);
 
 impl Org {
     /// Takes all charges from this replica's share, of which there are `parts`; `now` in microseconds since 1970.
-    pub fn decide_here(&mut self, leases: &[Lease], parts: u64, now: u64) -> Outcome {
+    pub fn decide_here(&mut self, leases: &[&Lease], parts: u64, now: u64) -> Outcome {
         let parts = parts.max(1);
         let charges = || leases.iter().flat_map(|lease| &lease.charges);
         let mut states: SmallVec<[State; 6]> =

@@ -72,7 +72,7 @@ impl Played {
     }
 
     fn reserve(&mut self, lease: &Lease, now: u64) -> Outcome {
-        let leases = std::slice::from_ref(lease);
+        let leases = &[lease];
         let call = self.org.reserve_call(&self.me, leases, 0);
         let mut answer = self.run(&call, &RESERVE, now);
         let answered = self.org.answered(leases, &mut answer).unwrap();
@@ -175,7 +175,7 @@ fn decisions_are_those_of_one_process_to_the_last_number() {
                     });
                     let id = LeaseId { exchange: number as u128, part: 0 };
                     let lease = Lease { id, org: name.clone(), charges: charges.collect() };
-                    let expected = alone.reserve_at(std::slice::from_ref(&lease), now);
+                    let expected = alone.reserve_at(&[&lease], now);
                     prop_assert_eq!(&shared.reserve(&lease, now), &expected, "{:?}", lease);
                     if expected.denied.is_none() {
                         under_way.push(lease);
@@ -199,7 +199,7 @@ fn decisions_are_those_of_one_process_to_the_last_number() {
         let charges = (0..RULES).filter(|rule| *rule != 3);
         let charges = charges.map(|rule| Charge { key: key(rule), take: take(rule, 0, &rates) }).collect();
         let last = Lease { id: LeaseId { exchange: u128::MAX, part: 0 }, org: name, charges };
-        prop_assert_eq!(shared.reserve(&last, now).states, alone.reserve_at(&[last], now).states);
+        prop_assert_eq!(shared.reserve(&last, now).states, alone.reserve_at(&[&last], now).states);
         Ok(())
     });
     ran.unwrap();

@@ -47,7 +47,7 @@ pub fn lease(org: &str, charges: Vec<Charge>) -> Lease {
 }
 
 pub async fn reserve(counters: &RedisCounters, lease: &Lease) -> Outcome {
-    counters.reserve(std::slice::from_ref(lease)).await
+    counters.reserve(&[lease]).await
 }
 
 pub fn settle(counters: &RedisCounters, lease: Lease, used: &[Used]) {
