@@ -196,7 +196,7 @@ async fn authenticate(
         None if gateway.shield.distrusts(ctx.client) => return Err(shield::distrusted()),
         None => jwks.verify(token).await.map_err(|refused| Error::from(&refused))?,
     };
-    identity.caller().map(Arc::new)
+    identity.caller()
 }
 
 /// Says in the security log what kind of credential failed; the caller is not told whether it ever was one.

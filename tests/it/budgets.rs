@@ -375,3 +375,25 @@ fn what_a_client_writes_beside_its_request_does_not_make_it_free() {
     // Looking something up costs nothing, and is not refused for want of a price.
     assert_eq!(request(&gateway, "ann", "GET", "/openai/v1/files", "", &[]).status, 200);
 }
+
+#[test]
+fn a_restart_is_no_way_around_a_budget_or_a_limit() {
+    let provider = exact_provider();
+    let limit = "[[limits]]\nname = 'day'\nscope = ['key']\nmatch = 'ann'\noutput_tokens = '10/day'\n";
+    let conf = format!(
+        "auth = 'keys'\n{}{}{}match = 'bob'\n{limit}{DOLLAR_A_TOKEN}{}{ALL}{MODELS}",
+        key("ann", ""),
+        key("bob", ""),
+        budget("'key'", "20"),
+        provider.table("openai")
+    );
+    let gateway = Gateway::start(&conf);
+    assert_eq!(ask_for(&gateway, "ann", 8).status, 200);
+    assert_eq!(ask_for(&gateway, "bob", 15).status, 200);
+    assert_eq!(rows(&gateway, 2).len(), 2);
+    let again = Gateway::start_in(gateway.kill(), &conf, &[]);
+    let refused = ask_for(&again, "ann", 3);
+    assert_eq!((refused.status, refused.header("x-tollgate-rule")), (429, Some("day")));
+    check_out(&ask_for(&again, "bob", 6));
+    assert_eq!(ask_for(&again, "bob", 5).status, 200, "what is left can be spent");
+}

@@ -27,6 +27,7 @@ mod permissions;
 mod process;
 mod protocols;
 mod replay;
+mod secrets;
 mod security_log;
 mod support;
 mod tokens;

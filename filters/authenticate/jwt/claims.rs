@@ -1,6 +1,6 @@
 //! From the claims of a token whose signature is good to who is asking.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
 
@@ -57,6 +57,7 @@ impl Issuer {
             operations: list(&self.claims.operations)?,
             bridges: list(&self.claims.bridges)?,
             expires,
+            known: OnceLock::new(),
         })
     }
 

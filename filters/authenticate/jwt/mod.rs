@@ -20,7 +20,7 @@ mod tests;
 mod token;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use conf::{ClaimsConf, IssuerConf, OneOrMany};
 pub use issuer::{Remote, Source};
@@ -51,6 +51,8 @@ pub struct Identity {
     pub bridges: Option<Vec<String>>,
     /// The token's `exp`, in Unix seconds.
     pub expires: u64,
+    /// The caller that it is, once it has been asked for: a token comes with many requests.
+    known: OnceLock<Arc<Caller>>,
 }
 
 /// All issuers that are configured.
@@ -64,7 +66,15 @@ pub struct Issuers {
 
 impl Identity {
     /// The caller that it is. What a token lists permits no more than that, an empty list nothing.
-    pub fn caller(&self) -> Result<Caller, Error> {
+    pub fn caller(&self) -> Result<Arc<Caller>, Error> {
+        if let Some(caller) = self.known.get() {
+            return Ok(caller.clone());
+        }
+        let caller = Arc::new(self.new_caller()?);
+        Ok(self.known.get_or_init(|| caller).clone())
+    }
+
+    fn new_caller(&self) -> Result<Caller, Error> {
         let list = |listed: &Option<Vec<String>>| match listed {
             None => Vec::new(),
             // A pattern that fits no name: without any, everything would be permitted.

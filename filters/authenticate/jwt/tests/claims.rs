@@ -98,6 +98,7 @@ fn claims_are_found_by_their_pointers() {
             operations: list(&[]),
             bridges: list(&["helpdesk", "triage"]),
             expires: NOW + 60,
+            known: OnceLock::new(),
         }
     );
     let bare = verify(&mapped(), &hs256(&base())).unwrap();
