@@ -38,6 +38,7 @@ const DIALECT_IMPORTS: &[&str] = &[
     "bpe_openai",
     "bytes",
     "http",
+    "humantime",
     "memchr",
     "rust_decimal",
     "serde",

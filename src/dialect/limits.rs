@@ -5,43 +5,77 @@
 
 use std::time::{Duration, SystemTime};
 
+use http::{HeaderName, HeaderValue};
+use humantime::format_rfc3339_seconds;
 use tollgate_filters::exchange::Dialect;
 use tollgate_filters::quota::Standing;
 use tollgate_filters::rate_limit::Measure;
 
 /// Names and values for each measure that has a limit. Anthropic's resets are moments, so `now` is asked for.
-pub fn headers(dialect: Dialect, standings: &[Standing], now: SystemTime) -> Vec<(String, String)> {
-    let mut headers = Vec::new();
-    for standing in standings {
-        let Some(measure) = name(standing.measure) else { continue };
-        let (limit, remaining) = (standing.limit.to_string(), standing.remaining.to_string());
-        if dialect == Dialect::Anthropic {
-            let header = |what: &str| format!("anthropic-ratelimit-{measure}-{what}");
+pub fn headers(
+    dialect: Dialect,
+    standings: &[Standing],
+    now: SystemTime,
+) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    standings.iter().flat_map(move |standing| {
+        let reset = if dialect == Dialect::Anthropic {
             // Whole seconds, as Anthropic sends them, and never too early.
-            let at = now + standing.full_in + Duration::from_millis(999);
-            let at = jiff::Timestamp::try_from(at).map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-            headers.extend([(header("limit"), limit), (header("remaining"), remaining)]);
-            headers.extend(at.ok().map(|at| (header("reset"), at)));
+            format_rfc3339_seconds(now + standing.full_in + Duration::from_millis(999)).to_string()
         } else {
-            let header = |what: &str| format!("x-ratelimit-{what}-{measure}");
-            headers.extend([
-                (header("limit"), limit),
-                (header("remaining"), remaining),
-                (header("reset"), span(standing.full_in)),
-            ]);
-        }
-    }
-    headers
+            span(standing.full_in)
+        };
+        let values = [
+            Some(HeaderValue::from(standing.limit)),
+            Some(HeaderValue::from(standing.remaining)),
+            HeaderValue::try_from(reset).ok(),
+        ];
+        let names = names(dialect, standing.measure);
+        names.into_iter().flatten().zip(values).filter_map(|(name, value)| Some((name, value?)))
+    })
 }
 
-fn name(measure: Measure) -> Option<&'static str> {
-    match measure {
-        Measure::Requests => Some("requests"),
-        Measure::Tokens => Some("tokens"),
-        Measure::InputTokens => Some("input-tokens"),
-        Measure::OutputTokens => Some("output-tokens"),
-        Measure::Concurrent => None,
-    }
+/// The names for limit, remainder and reset.
+fn names(dialect: Dialect, measure: Measure) -> Option<[HeaderName; 3]> {
+    let names = match (measure, dialect) {
+        (Measure::Concurrent, _) => return None,
+        (Measure::Requests, Dialect::Anthropic) => [
+            "anthropic-ratelimit-requests-limit",
+            "anthropic-ratelimit-requests-remaining",
+            "anthropic-ratelimit-requests-reset",
+        ],
+        (Measure::Tokens, Dialect::Anthropic) => [
+            "anthropic-ratelimit-tokens-limit",
+            "anthropic-ratelimit-tokens-remaining",
+            "anthropic-ratelimit-tokens-reset",
+        ],
+        (Measure::InputTokens, Dialect::Anthropic) => [
+            "anthropic-ratelimit-input-tokens-limit",
+            "anthropic-ratelimit-input-tokens-remaining",
+            "anthropic-ratelimit-input-tokens-reset",
+        ],
+        (Measure::OutputTokens, Dialect::Anthropic) => [
+            "anthropic-ratelimit-output-tokens-limit",
+            "anthropic-ratelimit-output-tokens-remaining",
+            "anthropic-ratelimit-output-tokens-reset",
+        ],
+        (Measure::Requests, _) => {
+            ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"]
+        }
+        (Measure::Tokens, _) => {
+            ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"]
+        }
+        (Measure::InputTokens, _) => [
+            "x-ratelimit-limit-input-tokens",
+            "x-ratelimit-remaining-input-tokens",
+            "x-ratelimit-reset-input-tokens",
+        ],
+        (Measure::OutputTokens, _) => [
+            "x-ratelimit-limit-output-tokens",
+            "x-ratelimit-remaining-output-tokens",
+            "x-ratelimit-reset-output-tokens",
+        ],
+    };
+    Some(names.map(HeaderName::from_static))
 }
 
 /// A span of time as OpenAI writes it: `20ms`, `1.5s`, `6m0s`, `1h2m3s`.
@@ -88,7 +122,12 @@ mod tests {
             full_in: Duration::from_millis(1500),
         };
         let now = SystemTime::UNIX_EPOCH;
-        let of = |dialect| headers(dialect, &[standing], now);
+        let of = |dialect| -> Vec<(String, String)> {
+            let text = |(name, value): (HeaderName, HeaderValue)| {
+                (name.to_string(), value.to_str().unwrap().to_owned())
+            };
+            headers(dialect, &[standing], now).map(text).collect()
+        };
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(
             of(Dialect::OpenaiChat),
