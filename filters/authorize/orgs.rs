@@ -57,10 +57,6 @@ impl Orgs {
     pub fn get(&self, org: &str) -> Option<&Arc<Org>> {
         self.0.get(org).or_else(|| self.0.get("*"))
     }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 impl Org {

@@ -104,12 +104,6 @@ impl From<Box<Refusal>> for Error {
     }
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        refusal.error
-    }
-}
-
 impl Guardrail {
     pub fn new(conf: &GuardrailConf) -> Result<Self, RuleError> {
         let (labels, input, output) = rules::compile(conf)?;

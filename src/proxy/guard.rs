@@ -27,7 +27,7 @@ pub(super) fn check(gateway: &Gateway, ctx: &mut Ctx) -> Result<(), Error> {
     }
     let (edited, checked) = guardrail.check_json(body).map_err(|refusal| {
         tell(gateway, ctx, &refusal.findings);
-        Error::from(*refusal)
+        Error::from(refusal)
     })?;
     tell(gateway, ctx, &checked.findings);
     if let Some(edited) = edited {

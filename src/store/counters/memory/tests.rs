@@ -229,7 +229,7 @@ fn concurrent_threads_take_no_more_than_there_is() {
 }
 
 /// Five scopes in one decision, from what is known of the exchange to the settlement. To be run by itself:
-/// `cargo test --release -p tollgate --lib what_a_decision_costs -- --ignored --nocapture`.
+/// `cargo test --lib what_a_decision_costs -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]
 #[allow(clippy::print_stderr)]
